@@ -1,0 +1,289 @@
+"""What did the user ask for?
+
+A configuration is one YAML file (say `configs/base.yaml`) that names the rest by
+path relative to itself. It is read whole and every problem is told at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.declared import Declared, read_declared
+from pipeline.vocabulary import OUTCOMES, Drug, DrugCatalogue, Jurisdiction, Modality, Product
+
+UTILITY_NAMES = (*OUTCOMES, "burden")
+
+
+class CohortConfig(Declared):
+    """Who gets a decision point.
+
+    Attributes
+    ----------
+    minimum_prior_lines : int
+        Fewest lines of therapy started before the decision; 1 means first relapse.
+    minimum_age : int, years
+    data_cut_date : str or None, ISO date
+        Follow-up is censored here; None takes each patient's own last contact.
+    """
+
+    minimum_prior_lines: int = Field(default=1, ge=0)
+    minimum_age: int = Field(default=18, ge=0, le=120)
+    data_cut_date: str | None = None
+
+
+class OutcomeConfig(Declared):
+    """One outcome of the vector.
+
+    Attributes
+    ----------
+    label : str
+        How it is named on pages.
+    definition : str
+        The estimand in one sentence.
+    horizon_months : int, months
+        Follow-up from the decision in which it is judged; a multiple of 3, at most 12.
+    competing : str
+        What competes or censors.
+    terms : tuple of str
+        Toxicity terms that count (severe_toxicity only).
+    minimum_grade : int
+        Lowest grade that counts (severe_toxicity only).
+    """
+
+    label: str
+    definition: str
+    horizon_months: int = Field(ge=3, le=12, multiple_of=3)
+    competing: str
+    terms: tuple[str, ...] = ()
+    minimum_grade: int = Field(default=3, ge=1, le=5)
+
+
+class LearnerConfig(Declared):
+    """How suitability is learned (docs/ranking.md says why).
+
+    Attributes
+    ----------
+    seed : int
+    folds : int or None
+        Patient-grouped folds of the one cross-fit; None takes 5 under 2,000 decisions, else 3.
+    ridge_alphas : tuple of float
+        Candidate ridge strengths of the linear teacher.
+    learning_rate, leaves, l2, feature_fraction, bagging_fraction
+        Of the boosted teachers.
+    trees_at_1000 : int
+        Trees at 1,000 decisions; grows with the square root, between 120 and 500.
+    student_trees, student_leaves, student_rows : int
+        Of the deployed students; rows include feature-wise mixed ones.
+    swap_probability : float
+        Chance that a mixed row takes a feature from its partner.
+    missing_dropout : float
+        Share of values hidden in mixed rows, so that the direction of a gap is learned.
+    draws : int
+        Posterior draws that carry the covariance of the outcomes.
+    threads : int
+        Worker threads; results are the same for any number.
+    """
+
+    seed: int = Field(default=20260101, ge=0)
+    folds: int | None = Field(default=None, ge=2, le=10)
+    ridge_alphas: tuple[float, ...] = (0.003, 0.01, 0.03)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    leaves: int = Field(default=8, ge=2, le=64)
+    trees_at_1000: int = Field(default=170, ge=10, le=2000)
+    l2: float = Field(default=5.0, ge=0)
+    feature_fraction: float = Field(default=0.5, gt=0, le=1)
+    bagging_fraction: float = Field(default=0.8, gt=0, le=1)
+    student_trees: int = Field(default=400, ge=10, le=2000)
+    student_leaves: int = Field(default=8, ge=2, le=16)
+    student_rows: int = Field(default=12000, ge=1000, le=100000)
+    swap_probability: float = Field(default=0.3, gt=0, lt=1)
+    missing_dropout: float = Field(default=0.03, ge=0, lt=0.5)
+    draws: int = Field(default=32, ge=8, le=200)
+    threads: int = Field(default=2, ge=1, le=64)
+
+
+class GateConfig(Declared):
+    """When is a number good enough to be used?
+
+    Attributes
+    ----------
+    propensity_floor : float
+        Below it a modality is outside experience for that person; doubly-robust weights are clipped here.
+    residual_clip : float
+        Largest doubly-robust residual.
+    leak_auc_stop, leak_auc_report : float
+        A single clinical feature that tells the modality given with an AUC above these stops training, or is reported.
+    student_distance : float
+        Largest root mean square distance of student to committee, as a share of the median interval half-width.
+    student_agreement : float
+        Smallest share of people for whom student and committee put the same modality first.
+    """
+
+    propensity_floor: float = Field(default=0.03, gt=0, lt=0.5)
+    residual_clip: float = Field(default=8.0, gt=0)
+    leak_auc_stop: float = Field(default=0.95, gt=0.5, le=1)
+    leak_auc_report: float = Field(default=0.80, gt=0.5, le=1)
+    student_distance: float = Field(default=0.25, gt=0)
+    student_agreement: float = Field(default=0.85, gt=0, le=1)
+
+
+class Settings(Declared):
+    """The top file of a configuration.
+
+    Attributes
+    ----------
+    modalities, products, guardrails : str
+        Folders, relative to this file; every `*.yaml` directly in them is read. The last two may be null.
+    features, drugs, source : str
+        Files, relative to this file.
+    jurisdiction : {'us', 'eu'}
+        Whose labels the guardrails read.
+    include_draft_rules : bool
+        Whether rules with status `draft` run (and are shown as draft).
+    outcomes : mapping of outcome name to OutcomeConfig
+    weights : mapping of outcome name, or `burden`, to float
+        Default utility weights.
+    """
+
+    title: str
+    modalities: str
+    products: str | None = None
+    guardrails: str | None = None
+    features: str
+    drugs: str
+    source: str
+    jurisdiction: Jurisdiction = "us"
+    include_draft_rules: bool = False
+    refractory_definition: Literal["imwg", "next_line"] = "imwg"
+    cohort: CohortConfig = CohortConfig()
+    outcomes: Mapping[str, OutcomeConfig]
+    weights: Mapping[str, float]
+    learner: LearnerConfig = LearnerConfig()
+    gates: GateConfig = GateConfig()
+    top_reasons: int = Field(default=8, ge=1, le=100)
+
+    @field_validator("outcomes")
+    @classmethod
+    def _outcomes_are_known(cls, outcomes: Mapping[str, OutcomeConfig]) -> Mapping[str, OutcomeConfig]:
+        unknown = sorted(set(outcomes) - set(OUTCOMES))
+        if unknown or not outcomes:
+            named = f"unknown outcome {', '.join(unknown)}" if unknown else "no outcome"
+            raise ValueError(f"{named}; known are {', '.join(OUTCOMES)}")
+        return outcomes
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_known(cls, weights: Mapping[str, float]) -> Mapping[str, float]:
+        unknown = sorted(set(weights) - set(UTILITY_NAMES))
+        if unknown:
+            raise ValueError(f"unknown outcome {', '.join(unknown)}; known are {', '.join(UTILITY_NAMES)}")
+        if min(weights.values(), default=0.0) < 0 or sum(weights.values()) <= 0:
+            raise ValueError("weights must not be negative and must not all be 0")
+        return weights
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration, checked.
+
+    Attributes
+    ----------
+    settings : Settings
+    modalities : tuple of Modality
+        In file-name order of ids.
+    products : tuple of Product
+    drugs : DrugCatalogue
+    """
+
+    settings: Settings
+    modalities: tuple[Modality, ...]
+    products: tuple[Product, ...]
+    drugs: DrugCatalogue
+
+    @cached_property
+    def modality_ids(self) -> tuple[str, ...]:
+        """Ids of the modalities, in the order that every table uses."""
+        return tuple(entry.id for entry in self.modalities)
+
+    @cached_property
+    def outcome_names(self) -> tuple[str, ...]:
+        """The configured outcomes, in the contract's order."""
+        return tuple(name for name in OUTCOMES if name in self.settings.outcomes)
+
+    def weights(self, outcomes: Iterable[str]) -> dict[str, float]:
+        """Return the default weights of the outcomes that exist, and of burden."""
+        kept = (*outcomes, "burden")
+        return {name: float(self.settings.weights.get(name, 0.0)) for name in UTILITY_NAMES if name in kept}
+
+
+def _read_each(model: type[Any], files: Mapping[str, Mapping[str, Any]], problems: list[str]) -> list[tuple[str, Any]]:
+    read = ((where, read_declared(model, mapping, where, problems)) for where, mapping in sorted(files.items()))
+    return [(where, entry) for where, entry in read if entry is not None]
+
+
+def _repeated(named: list[tuple[str, str]], noun: str) -> list[str]:
+    counts = Counter(name for _, name in named)
+    return [f"{where}: {noun} id '{name}' is declared more than once" for where, name in named if counts[name] > 1]
+
+
+def read_config(
+    where: str,
+    settings: Mapping[str, Any],
+    modalities: Mapping[str, Mapping[str, Any]],
+    products: Mapping[str, Mapping[str, Any]],
+    drugs: Mapping[str, Any],
+    problems: list[str],
+) -> Config | None:
+    """Return the whole configuration, or None after adding every problem to `problems`.
+
+    Parameters
+    ----------
+    where : str
+        Name of the top file in messages.
+    settings, drugs : mapping
+        Parsed YAML of the top file and of the drug catalogue.
+    modalities, products : mapping of file name to mapping
+        Parsed YAML of each file of the folder.
+    problems : list of str
+        One line per problem is appended.
+    """
+    before = len(problems)
+    read_settings = read_declared(Settings, settings, where, problems)
+    read_modalities = _read_each(Modality, modalities, problems)
+    read_products = _read_each(Product, products, problems)
+    listed = drugs.get("drugs") if isinstance(drugs.get("drugs"), list) else []
+    read_drugs = _read_each(Drug, {f"drugs.yaml[{i:03d}]": entry for i, entry in enumerate(listed or [])}, problems)
+    if not read_drugs:
+        problems.append("drugs.yaml: got no drugs, wanted a list under 'drugs'")
+    problems += _repeated([(w, m.id) for w, m in read_modalities], "modality")
+    problems += _repeated([(w, p.id) for w, p in read_products], "product")
+    problems += _repeated([(w, d.drug) for w, d in read_drugs], "drug")
+    if not read_modalities:
+        problems.append(f"{where}: modalities: the folder holds no modality; wanted at least two *.yaml files")
+    known_products = {p.id: p for _, p in read_products}
+    known_drugs = {d.drug for _, d in read_drugs}
+    for file, modality in read_modalities:
+        for product in modality.products:
+            if product not in known_products:
+                problems.append(f"{file}: products: unknown product '{product}'; add it to the products folder")
+            elif known_products[product].modality != modality.id:
+                problems.append(f"{file}: products: '{product}' names modality '{known_products[product].modality}'")
+        if not modality.products and not modality.agents:
+            problems.append(f"{file}: needs products, or agents where there are no product files")
+    for file, item in [*read_products, *read_modalities]:
+        unknown = [agent for agent in item.agents if agent not in known_drugs]
+        problems += [f"{file}: agents: unknown drug '{agent}'; add it to the drug catalogue" for agent in unknown]
+    if len(problems) > before or read_settings is None:
+        return None
+    return Config(
+        settings=read_settings,
+        modalities=tuple(sorted((m for _, m in read_modalities), key=lambda m: m.id)),
+        products=tuple(sorted((p for _, p in read_products), key=lambda p: p.id)),
+        drugs=DrugCatalogue(tuple(d for _, d in read_drugs)),
+    )
