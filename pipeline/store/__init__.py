@@ -1,0 +1,54 @@
+"""Which files come in and go out? The only part that touches the world: records, models, predictions, MLflow."""
+
+from __future__ import annotations
+
+from pipeline.store.batch import BatchWriter, read_predictions
+from pipeline.store.files import (
+    canonical_json,
+    declared_folder,
+    new_folder,
+    read_bytes,
+    read_text,
+    sha256,
+    shipped,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from pipeline.store.locks import locked
+from pipeline.store.model_files import model_digest, read_model, write_model
+from pipeline.store.prediction_tables import parquet_bytes, prediction_table, predictions_schema
+from pipeline.store.records_in import open_records, read_stamp
+from pipeline.store.records_out import write_records
+from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model, set_champion
+
+__all__ = [
+    "CHAMPION",
+    "MODEL_NAME",
+    "BatchWriter",
+    "canonical_json",
+    "declared_folder",
+    "locked",
+    "model_digest",
+    "new_folder",
+    "open_records",
+    "parquet_bytes",
+    "prediction_table",
+    "predictions_schema",
+    "read_bytes",
+    "read_model",
+    "read_predictions",
+    "read_stamp",
+    "read_text",
+    "record_run",
+    "register",
+    "resolve_model",
+    "set_champion",
+    "sha256",
+    "shipped",
+    "write_bytes",
+    "write_json",
+    "write_model",
+    "write_records",
+    "write_text",
+]

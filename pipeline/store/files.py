@@ -1,0 +1,211 @@
+"""How does a file come in whole, and go out whole or not at all?
+
+A file is written to a temporary neighbour, flushed to the disk, closed, renamed and
+its folder flushed, so that a reader sees the old content or the new, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import ConfigError, PipelineError
+
+
+def read_text(path: str | Path, error: type[PipelineError] = ConfigError) -> str:
+    """Return the text of a UTF-8 file (a byte-order mark is dropped).
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    error : type of PipelineError
+        What to raise.
+
+    Raises
+    ------
+    PipelineError
+        `error`, if there is no such file, it cannot be read or is not UTF-8.
+    """
+    return decoded(read_bytes(path, error), path, error)
+
+
+def read_bytes(path: str | Path, error: type[PipelineError] = ConfigError) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    PipelineError
+        `error`, if there is no such file or it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise error(f"{path}: no such file. Check the path, and the folder it is relative to.") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror}). Give a readable file.") from None
+
+
+def decoded(content: bytes, where: str | Path, error: type[PipelineError] = ConfigError) -> str:
+    """Return UTF-8 bytes as text.
+
+    Raises
+    ------
+    PipelineError
+        `error`, with the position of the first byte that is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise error(f"{where}: byte {problem.start + 1} is not UTF-8. Save the file as UTF-8.") from None
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text as UTF-8, wholly or not at all; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file wholly or not at all; missing folders above it are made.
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full, fails or forbids it. The old file, if any, is then unchanged.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    with reported_by(target):
+        handle, name = tempfile.mkstemp(prefix=f"_{target.name}.", suffix=".tmp", dir=target.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                os.fchmod(stream.fileno(), 0o666 & ~_umask())
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        flush_folder(target.parent)
+
+
+def write_json(path: str | Path, document: dict[str, Any]) -> bytes:
+    """Write a mapping as JSON in its one canonical spelling and return the bytes written."""
+    content = canonical_json(document)
+    write_bytes(path, content)
+    return content
+
+
+def canonical_json(document: dict[str, Any]) -> bytes:
+    """Return the one spelling of a mapping: sorted keys, two spaces, no NaN, a final line feed."""
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read in bounded memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def declared_folder(folder: str | Path) -> dict[str, str]:
+    """Return the text of every `*.yaml` directly in a folder, by path, sorted.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or holds no such file.
+    """
+    home = Path(folder)
+    if not home.is_dir():
+        raise ConfigError(f"{home}: got no such folder, wanted a folder of *.yaml files. Check the path.")
+    texts = {str(path): read_text(path) for path in sorted(home.glob("*.yaml")) if path.is_file()}
+    if not texts:
+        raise ConfigError(f"{home}: got 0 *.yaml files, wanted at least one. Check the folder.")
+    return texts
+
+
+def shipped(kind: Literal["configs", "data_schema"]) -> Path:
+    """Return the folder of files shipped with the program: inside the installed package, or beside it."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def new_folder(path: str | Path) -> Path:
+    """Return a folder that exists and is empty.
+
+    Raises
+    ------
+    ConfigError
+        If something is there already.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: got a file, wanted a folder to write into. Choose another path.")
+    make_folder(folder)
+    count = sum(1 for _ in folder.iterdir())
+    if count:
+        raise ConfigError(f"{folder}: got a folder with {count} entries, wanted a new or empty one. Choose another.")
+    return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each flushed into its parent.
+
+    Raises
+    ------
+    PipelineError
+        If the disk forbids it.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with reported_by(folder):
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            flush_folder(place.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder, so that the names in it survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def reported_by(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system while writing `path` into one sentence.
+
+    Raises
+    ------
+    PipelineError
+        In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        raise PipelineError(
+            f"{path}: could not be written ({reason}); nothing is left half written. Mend the disk, then run it again."
+        ) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,358 @@
+"""Is a batch complete or absent, once, with the contract's columns and types, and the same bytes each time?"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline.declared import parse_yaml
+from pipeline.errors import ConfigError, LockedError, ModelMismatchError, PipelineError, SchemaError
+from pipeline.store import BatchWriter, prediction_table, predictions_schema, read_predictions, read_text, shipped
+from tests.store.conftest import SECRET
+
+Make = Callable[..., pd.DataFrame]
+IDENTITY = {"model": "m1", "rules": "r1", "records": "d1", "options": {"top_reasons": 5}}
+PARTS = (("d1", "d2"), ("d3", "d4"), ("d5",))
+
+
+def _writer(out: Path, resume: bool = False, per_part: int = 2, **changes: object) -> BatchWriter:
+    return BatchWriter(out, identity=IDENTITY | changes, decisions_per_part=per_part, resume=resume)
+
+
+def _score(out: Path, make: Make, *, resume: bool = False) -> None:
+    with _writer(out, resume) as batch:
+        for index, decisions in enumerate(PARTS):
+            if index not in batch.done_parts:
+                batch.write_part(index, make(*decisions))
+        batch.finish(len(PARTS))
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_schema_is_the_declared_one() -> None:
+    declared = parse_yaml(read_text(shipped("data_schema") / "predictions.yaml"), "predictions.yaml")
+    schema = predictions_schema()
+    reason = pa.struct([("feature", pa.string()), ("value", pa.string()), ("contribution", pa.float64())])
+
+    assert schema.names == [field["name"] for field in declared["fields"]]
+    assert len(schema) == 28
+    assert schema.field("rank").type == pa.int64()
+    assert schema.field("reasons").type == pa.list_(reason)
+    assert schema.field("versus_next").type == pa.struct([("modality", pa.string()), ("items", pa.list_(reason))])
+    assert not schema.field("decision_id").nullable
+    assert schema.field("suitability").nullable
+
+
+def test_pandas_reads_the_finished_folder_whole_with_the_contracts_columns(tmp_path: Path, predictions: Make) -> None:
+    _score(tmp_path / "out", predictions)
+
+    frame = pd.read_parquet(tmp_path / "out")
+    assert list(frame.columns) == predictions_schema().names
+    assert list(frame["decision_id"]) == [decision for part in PARTS for decision in part for _ in range(2)]
+    assert str(frame["rank"].dtype) == "Int64"
+    assert frame["rank"].isna().sum() == 5
+    assert frame["rules"][1][0]["rule_id"] == "G07"
+    assert list(frame["overrides"][0]) == []
+    pd.testing.assert_frame_equal(frame, read_predictions(tmp_path / "out"))
+
+
+def test_files_of_a_finished_batch(tmp_path: Path, predictions: Make) -> None:
+    _score(tmp_path / "out", predictions)
+
+    assert sorted(_bytes(tmp_path / "out")) == [
+        "_SUCCESS",
+        "_manifest.json",
+        *(f"part-0000{n}.parquet" for n in range(3)),
+    ]
+    assert SECRET not in (tmp_path / "out" / "_manifest.json").read_text()
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_order_of_rows_and_columns(tmp_path: Path, predictions: Make) -> None:
+    def reordered(*decisions: str) -> pd.DataFrame:
+        return predictions(*reversed(decisions)).iloc[:, ::-1]
+
+    _score(tmp_path / "one", predictions)
+    _score(tmp_path / "two", reordered)
+
+    assert _bytes(tmp_path / "one") == _bytes(tmp_path / "two")
+
+
+def test_no_decisions_still_give_the_columns(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch:
+        batch.finish(0)
+
+    frame = pd.read_parquet(tmp_path)
+    assert list(frame.columns) == predictions_schema().names
+    assert len(frame) == 0
+
+
+def test_frames_of_any_height_and_dtype_have_one_schema(predictions: Make) -> None:
+    frame = predictions("d1", "d2")
+    plain = frame.astype({"rank": "float64", "status": "category"})
+    schemas = [prediction_table(rows).schema for rows in (frame, frame[:1], frame[:0], plain, plain[:0])]
+
+    assert all(schema.equals(predictions_schema(), check_metadata=True) for schema in schemas)
+    assert prediction_table(plain).equals(prediction_table(frame))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("suitability", SECRET, "column suitability does not fit double"),
+        ("rank", 1.5, "column rank does not fit int64"),
+        ("reasons", [SECRET], "column reasons does not fit"),
+        ("patient_id", None, "1 rows have no patient_id"),
+        ("decision_id", None, "1 rows have no decision_id"),
+        ("status", SECRET, "1 rows of status are not one of unavailable"),
+        ("support", float("inf"), "column support has infinite values"),
+        ("modality", "adc", "1 rows repeat a decision_id and modality"),
+    ],
+)
+def test_a_frame_that_breaks_the_contract_is_a_bug_told_without_values(
+    predictions: Make, column: str, value: object, said: str
+) -> None:
+    frame = predictions("d1").astype({column: object})
+    frame.at[0, column] = value
+
+    with pytest.raises(ValueError, match=said) as refused:
+        prediction_table(frame)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_column_too_few_or_too_many_is_named(predictions: Make) -> None:
+    with pytest.raises(ValueError, match=r"missing \['support'\], not in the contract \['note'\]"):
+        prediction_table(predictions("d1").rename(columns={"support": "note"}))
+
+
+def test_an_unfinished_batch_reads_as_nothing(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch:
+        batch.write_part(0, predictions("d1"))
+        assert len(pd.read_parquet(tmp_path)) == 0
+        with pytest.raises(SchemaError, match="got no finished batch"):
+            read_predictions(tmp_path)
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here."""
+
+
+def test_a_run_that_dies_at_any_step_is_resumed_to_the_same_bytes(
+    tmp_path: Path, predictions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _score(tmp_path / "whole", predictions)
+    whole = _bytes(tmp_path / "whole")
+    replace, steps = Path.replace, 0
+
+    def counted(self: Path, target: Path) -> Path:
+        nonlocal steps
+        steps += 1
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", counted)
+        _score(tmp_path / "counted", predictions)
+    assert steps == 12
+    for last in range(2 * steps):
+
+        def dies(self: Path, target: Path, last: int = last) -> Path:
+            nonlocal steps
+            steps += 1
+            if steps > last // 2 and last % 2:
+                raise Killed
+            moved = replace(self, target)
+            if steps > last // 2:
+                raise Killed
+            return moved
+
+        out, steps = tmp_path / f"out{last}", 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", dies)
+            with pytest.raises(Killed):
+                _score(out, predictions)
+        if not (out / "_SUCCESS").exists():
+            with pytest.raises(SchemaError):
+                read_predictions(out)
+        _score(out, predictions, resume=True)
+        assert _bytes(out) == whole
+        steps = 12
+
+
+KILLED = """
+import sys
+import pandas as pd
+from pathlib import Path
+from pipeline.store import BatchWriter
+from tests.store.test_predictions import IDENTITY
+frame = pd.read_pickle(sys.argv[2])
+with BatchWriter(Path(sys.argv[1]), identity=IDENTITY, decisions_per_part=2, resume=True) as batch:
+    for index in range(120):
+        if index not in batch.done_parts:
+            batch.write_part(index, frame.assign(decision_id=f"d{index:04d}"))
+    batch.finish(120)
+"""
+
+
+def _written(out: Path) -> list[Path]:
+    return list(out.glob("_unfinished/part-*.parquet"))
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path, predictions: Make) -> None:
+    predictions("d").to_pickle(tmp_path / "frame")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "out"), str(tmp_path / "frame")]
+    moments = random.Random(11)
+    for killed in (1, 2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+            while run.poll() is None and len(_written(tmp_path / "out")) < 5 * killed:
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.02))
+            run.send_signal(signal.SIGKILL)
+        assert run.returncode == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    frame = read_predictions(tmp_path / "out")
+    assert len(frame) == 240
+    assert not frame.duplicated(["decision_id", "modality"]).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "m2"}, "model changed"),
+        ({"rules": "r2", "records": "d2"}, "records, rules changed"),
+        ({"options": {"top_reasons": 6}}, "options changed"),
+        ({"per_part": 3}, "decisions_per_part changed"),
+        ({"more": 1}, "more changed"),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_model_rules_or_records_cannot_go_on(
+    tmp_path: Path, predictions: Make, change: dict[str, object], said: str, finished: bool
+) -> None:
+    with _writer(tmp_path, per_part=2) as batch:
+        batch.write_part(0, predictions("d1"))
+        if finished:
+            batch.finish(1)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    with pytest.raises(ModelMismatchError, match=said):
+        _writer(tmp_path, resume=True, **change)  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_without_resume_nothing_that_is_there_is_touched(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch:
+        batch.write_part(0, predictions("d1"))
+    with pytest.raises(ConfigError, match="holds an unfinished batch"):
+        _writer(tmp_path)
+    with _writer(tmp_path, resume=True) as batch:
+        batch.finish(1)
+    with pytest.raises(ConfigError, match="holds a finished batch"):
+        _writer(tmp_path)
+
+
+def test_resuming_a_finished_batch_has_nothing_to_do(tmp_path: Path, predictions: Make) -> None:
+    _score(tmp_path, predictions)
+    before = _bytes(tmp_path)
+
+    with _writer(tmp_path, resume=True) as batch:
+        assert batch.finished
+        assert batch.done_parts == {0, 1, 2}
+        batch.finish(3)
+    assert _bytes(tmp_path) == before
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", ["mine.csv", "part-00000.parquet", "_manifest.json"])
+def test_a_foreign_folder_is_refused(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).write_text("x")
+
+    with pytest.raises(ConfigError, match="1 entries that are no batch"):
+        _writer(tmp_path, resume)
+    assert _bytes(tmp_path) == {name: b"x"}
+
+
+def test_a_second_runner_is_refused(tmp_path: Path) -> None:
+    with _writer(tmp_path), pytest.raises(LockedError, match="locked by process"):
+        _writer(tmp_path, resume=True)
+    with _writer(tmp_path, resume=True):
+        pass
+
+
+def test_a_part_damaged_while_the_run_was_down_is_written_again(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path / "out") as batch:
+        for index in (0, 1):
+            batch.write_part(index, predictions(*PARTS[index]))
+    part = tmp_path / "out" / "_unfinished" / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+
+    with _writer(tmp_path / "out", resume=True) as batch:
+        assert batch.done_parts == {0}
+    _score(tmp_path / "out", predictions, resume=True)
+    _score(tmp_path / "whole", predictions)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
+
+
+def test_a_disk_that_keeps_other_bytes_is_noticed(
+    tmp_path: Path, predictions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _writer(tmp_path) as batch:
+        with monkeypatch.context() as patched:
+            patched.setattr("pipeline.store.batch.file_sha256", lambda _path: "0")
+            with pytest.raises(PipelineError, match="read back other bytes"):
+                batch.write_part(0, predictions("d1"))
+        assert batch.done_parts == frozenset()
+        batch.write_part(0, predictions("d1"))
+
+
+def test_parts_come_once_all_of_them_and_in_order(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch:
+        batch.write_part(1, predictions("d1"))
+        with pytest.raises(ValueError, match="second or late write"):
+            batch.write_part(1, predictions("d1"))
+        with pytest.raises(ValueError, match="got 1 of 2 parts"):
+            batch.finish(2)
+        batch.write_part(0, predictions("d1"))
+        with pytest.raises(ValueError, match=r"part-00001\.parquet begins before"):
+            batch.finish(2)
+    with pytest.raises(ValueError, match="second or late write"):
+        batch.write_part(2, predictions("d3"))
+
+
+def _add(out: Path) -> None:
+    (out / "part-00003.parquet").write_bytes((out / "part-00000.parquet").read_bytes())
+
+
+def _swap(out: Path) -> None:
+    one, two = (out / "part-00000.parquet").read_bytes(), (out / "part-00001.parquet").read_bytes()
+    (out / "part-00000.parquet").write_bytes(two)
+    (out / "part-00001.parquet").write_bytes(one)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _add,
+        _swap,
+        lambda out: (out / "part-00002.parquet").unlink(),
+        lambda out: (out / "_SUCCESS").unlink(),
+        lambda out: (out / "_manifest.json").write_text("{}"),
+    ],
+)
+def test_a_changed_batch_is_not_read(tmp_path: Path, predictions: Make, change: Callable[[Path], object]) -> None:
+    _score(tmp_path, predictions)
+    change(tmp_path)
+
+    with pytest.raises(SchemaError):
+        read_predictions(tmp_path)
