@@ -1,0 +1,10 @@
+"""How do we tell people what the model found and how far to trust it? In words and pictures, as text."""
+
+from __future__ import annotations
+
+from pipeline.review.card import case_card
+from pipeline.review.case import CaseCard
+from pipeline.review.report import review_page, review_sections
+from pipeline.review.small_cells import masked_counts, masked_line, masked_share
+
+__all__ = ["CaseCard", "case_card", "masked_counts", "masked_line", "masked_share", "review_page", "review_sections"]

@@ -1,0 +1,167 @@
+"""How does a case card tell the order of the modalities and what to expect of each?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pipeline.review.blocks import Cell, Column, Table, columns, row
+from pipeline.review.case import CaseCard, Row, name_of, rank_of, undecided_facts
+from pipeline.review.charts import Estimate, axis_strip, hundred_dots, interval_strip, months_row, scale_over, share_bar
+from pipeline.review.numerals import decimal, general, listed, of_hundred, ordinal, span
+from pipeline.review.reading import count_in, mappings_in, number_in, text_in, texts_in
+from pipeline.review.small_cells import masked_line
+from pipeline.review.wording import Badge, outcome_label, status_badge, status_sentence, verdict_badge
+from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES
+
+_BURDEN_DAYS = 90
+_BEFORE_THE_RULES = "Before rules and availability the model alone had it {}."
+
+
+@dataclass(frozen=True)
+class Place:
+    """One modality in the displayed order.
+
+    Attributes
+    ----------
+    rank : str
+        `1`, `2`, or a dash where there is none.
+    label, sentence, aside : str
+        Name, status in words, and what the model alone would say where that differs.
+    status, verdict : Badge
+    strip : Markup
+        The estimate on the shared scale.
+    value, interval : str
+    ranked : bool
+    """
+
+    rank: str
+    label: str
+    sentence: str
+    aside: str
+    status: Badge
+    verdict: Badge
+    strip: Markup
+    value: str
+    interval: str
+    ranked: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """All modalities in displayed order, and their shared scale."""
+
+    places: tuple[Place, ...]
+    axis: Markup
+
+
+def sentence_of(line: Row, card: CaseCard) -> str:
+    """Return a row's status in words."""
+    modality = name_of(line)
+    return status_sentence(
+        text_in(line.get("status")),
+        rank=rank_of(line),
+        tied_with=[card.modality(other) for other in texts_in(line.get("tied_with"))],
+        missing=[card.fact(fact) for fact in undecided_facts(line) or texts_in(line.get("missing_facts"))],
+        reason=text_in(line.get("abstain_reason")),
+        cases=count_in(card.arm_evidence.get(modality)),
+    )
+
+
+def headline(rows: Sequence[Row], card: CaseCard) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the result in one sentence, and (label, status in words) of the modalities without a rank."""
+    first = tuple(card.modality(name_of(line)) for line in rows if rank_of(line) == 1)
+    left = tuple((card.modality(name_of(line)), sentence_of(line, card)) for line in rows if rank_of(line) is None)
+    if not first:
+        told = "No modality could be ranked for this patient."
+    elif len(first) == 1:
+        told = f"{first[0]} comes first."
+    else:
+        told = f"{listed(first)} share the first place: the records cannot tell them apart for this patient."
+    return told, left
+
+
+def order_view(rows: Sequence[Row], card: CaseCard) -> Order:
+    """Return the displayed order with one interval per modality on a shared scale."""
+    ends = [number_in(line.get(key)) for line in rows for key in ("suitability", "suitability_low", "suitability_high")]
+    scale = scale_over(ends)
+    places = []
+    for line in rows:
+        value, low, high = (number_in(line.get(key)) for key in ("suitability", "suitability_low", "suitability_high"))
+        rank, label = rank_of(line), card.modality(name_of(line))
+        told = f"{label}: suitability {decimal(value)}, interval {span(low, high)}"
+        estimate = Estimate(label, decimal(value), value, low, high, "quiet" if rank is None else "main")
+        places.append(
+            Place(
+                rank="–" if rank is None else str(rank),
+                label=label,
+                sentence=sentence_of(line, card),
+                aside=_aside(line, rank),
+                status=status_badge(text_in(line.get("status"))),
+                verdict=verdict_badge(text_in(line.get("verdict"))),
+                strip=interval_strip(told, estimate, scale=scale),
+                value=decimal(value),
+                interval=span(low, high) if value is not None else "",
+                ranked=rank is not None,
+            )
+        )
+    axis = axis_strip("Scale of suitability, from -1 (worst) to 1 (best)", scale, "suitability, higher is better")
+    return Order(tuple(places), axis)
+
+
+def _aside(line: Row, rank: int | None) -> str:
+    alone = count_in(line.get("model_rank"))
+    return _BEFORE_THE_RULES.format(ordinal(alone)) if alone is not None and rank is None else ""
+
+
+def outcome_table(rows: Sequence[Row], card: CaseCard) -> Table | None:
+    """Return the outcomes of every modality side by side, in natural frequencies; None where there are none."""
+    declared = {text_in(entry.get("outcome")): entry for entry in mappings_in(list(card.estimands))}
+    names = [name for name in (*OUTCOMES, "burden") if any(number_in(line.get(name)) is not None for line in rows)]
+    shown = [line for line in rows if any(number_in(line.get(name)) is not None for name in names)]
+    if not shown:
+        return None
+    lines = []
+    for name in names:
+        entry = declared.get(name, {})
+        months = number_in(entry.get("horizon_months"))
+        within = f"within {general(months)} months" if months is not None else ""
+        side = "more is better" if HIGHER_IS_BETTER[name] else "fewer is better"
+        detail = " · ".join(part for part in (within if name != "burden" else "first 6 months", side) if part)
+        head = Cell(text_in(entry.get("label")) or outcome_label(name), detail, "strong")
+        lines.append((head, *(_outcome_cell(name, number_in(line.get(name)), months) for line in shown)))
+    heads = tuple(Column(card.modality(name_of(line)), "picture") for line in shown)
+    return Table("Each row an outcome, each column a modality", (Column("Outcome"), *heads), tuple(lines))
+
+
+def _outcome_cell(name: str, value: float | None, months: float | None) -> Cell:
+    tone = "good" if HIGHER_IS_BETTER[name] else "bad"
+    if name == "treatment_free":
+        year = round(months) if months is not None and 1 <= months <= 60 else 12
+        told = "not estimated" if value is None else f"about {decimal(value * year, 1)} of {year} months"
+        return Cell(told, picture=months_row(value, year, tone))
+    if name == "burden":
+        told = "not estimated" if value is None else f"about {round(value * _BURDEN_DAYS)} days"
+        return Cell(told, picture=share_bar(f"{told} of at most {_BURDEN_DAYS} counted", value, tone))
+    return Cell(of_hundred(value), picture=hundred_dots(value, tone))
+
+
+def evidence_table(rows: Sequence[Row], card: CaseCard) -> Table:
+    """Return how much experience stands behind each modality."""
+    lines = []
+    for line in rows:
+        modality, support = name_of(line), number_in(line.get("support"))
+        cases = masked_line([count_in(card.arm_evidence.get(modality))])[0].text
+        told = "not estimated" if support is None else of_hundred(support)
+        lines.append(
+            row(
+                Cell(card.modality(modality), tone="strong"),
+                cases,
+                Cell(told, picture=share_bar(told, support, "main")),
+            )
+        )
+    labels = ("Modality", "Past cases in training", "Similar patients here who were given it")
+    heads = columns(labels, numbers=(labels[1],), pictures=(labels[2],))
+    return Table("One row per modality", heads, tuple(lines))

@@ -1,0 +1,213 @@
+"""How does a case card tell why: reasons that add up, rules that spoke, facts that are missing?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.review.blocks import Cell, Table, columns, row
+from pipeline.review.case import CaseCard, Row, name_of, undecided_facts
+from pipeline.review.charts import signed_bar
+from pipeline.review.numerals import decimal, listed, signed
+from pipeline.review.reading import mapping_in, mappings_in, number_in, text_in, texts_in
+from pipeline.review.trust_sections import plain_value
+from pipeline.review.wording import Badge, plain_name, verdict_badge
+
+_TOLERANCE = 1e-6
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a modality has its suitability, or one modality stands before another.
+
+    Attributes
+    ----------
+    label : str
+    table : Table
+        Facts with value and signed contribution.
+    sum_line : str
+        The arithmetic in words and numbers.
+    adds_up : bool
+        Whether the unrounded numbers agree within one millionth.
+    """
+
+    label: str
+    table: Table
+    sum_line: str
+    adds_up: bool
+
+
+def reason_views(rows: Sequence[Row], card: CaseCard) -> tuple[Reasons, ...]:
+    """Return the reasons of every modality that has some, in displayed order."""
+    most = _largest([item for line in rows for item in mappings_in(line.get("reasons"))])
+    views = []
+    for line in rows:
+        items, baseline = mappings_in(line.get("reasons")), number_in(line.get("baseline"))
+        if not items or baseline is None:
+            continue
+        total, suitability = (
+            sum(number_in(item.get("contribution")) or 0.0 for item in items),
+            number_in(line.get("suitability")),
+        )
+        adds_up = suitability is not None and abs(baseline + total - suitability) <= _TOLERANCE
+        told = f"Baseline {signed(baseline, _DIGITS)}, reasons {signed(total, _DIGITS)}: "
+        told += f"suitability {signed(suitability, _DIGITS)}." + _agreement(adds_up)
+        table = _items_table("What moved the estimate away from the baseline", items, most, card)
+        views.append(Reasons(card.modality(name_of(line)), table, told, adds_up))
+    return tuple(views)
+
+
+def contrasts(rows: Sequence[Row], card: CaseCard) -> tuple[Reasons, ...]:
+    """Return why each modality stands before the next displayed one, where the predictions say so."""
+    by_name = {name_of(line): line for line in rows}
+    pairs = [(line, mapping_in(line.get("versus_next"))) for line in rows]
+    most = _largest([item for _, versus in pairs for item in mappings_in(versus.get("items"))])
+    views = []
+    for line, versus in pairs:
+        items, other = mappings_in(versus.get("items")), text_in(versus.get("modality"))
+        if not items or not other:
+            continue
+        first, second = number_in(line.get("suitability")), number_in(by_name.get(other, {}).get("suitability"))
+        total = sum(number_in(item.get("contribution")) or 0.0 for item in items)
+        gap = None if first is None or second is None else first - second
+        adds_up = gap is not None and abs(gap - total) <= _TOLERANCE
+        told = f"{decimal(first, _DIGITS)} against {decimal(second, _DIGITS)}: a gap of {signed(gap, _DIGITS)}; "
+        told += f"the items add up to {signed(total, _DIGITS)}." + _agreement(adds_up)
+        label = f"{card.modality(name_of(line))} rather than {card.modality(other)}"
+        views.append(Reasons(label, _items_table("What makes the difference", items, most, card), told, adds_up))
+    return tuple(views)
+
+
+def _agreement(adds_up: bool) -> str:
+    return "" if adds_up else " These numbers do not add up; do not rely on the reasons."
+
+
+def _largest(items: Sequence[Row]) -> float:
+    return max((abs(number_in(item.get("contribution")) or 0.0) for item in items), default=0.0)
+
+
+def _items_table(caption: str, items: Sequence[Row], most: float, card: CaseCard) -> Table:
+    lines = []
+    for item in items:
+        feature, contribution = text_in(item.get("feature")), number_in(item.get("contribution"))
+        told = signed(contribution, _DIGITS)
+        bar = signed_bar(f"Contribution {told}", contribution, most)
+        lines.append(row(Cell(card.fact(feature), card.value(feature, item.get("value"))), Cell(picture=bar), told))
+    labels = ("Fact and value", "Lowers · raises", "Contribution")
+    return Table(caption, columns(labels, numbers=(labels[2],), pictures=(labels[1],)), tuple(lines))
+
+
+@dataclass(frozen=True)
+class SpokenRule:
+    """A rule that had something to say about a modality, and what to do about it."""
+
+    badge: Badge
+    title: str
+    reason: str
+    action: str
+    source: str
+    note: str
+    needs: tuple[tuple[str, str], ...]
+    override: str
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """What the rules say of one modality and of each of its products."""
+
+    label: str
+    badge: Badge
+    products: tuple[tuple[str, Badge], ...]
+    rules: tuple[SpokenRule, ...]
+
+
+def rule_views(rows: Sequence[Row], card: CaseCard) -> tuple[RuleView, ...]:
+    """Return what the rules say, modality by modality in displayed order."""
+    return tuple(
+        RuleView(
+            card.modality(name_of(line)),
+            verdict_badge(text_in(line.get("verdict"))),
+            tuple(
+                (card.product(text_in(entry.get("product"))), verdict_badge(text_in(entry.get("verdict"))))
+                for entry in mappings_in(line.get("products"))
+            ),
+            tuple(dict.fromkeys(_spoken(entry, line, card) for entry in mappings_in(line.get("rules")))),
+        )
+        for line in rows
+    )
+
+
+def _spoken(entry: Row, line: Row, card: CaseCard) -> SpokenRule:
+    rule_id = text_in(entry.get("rule_id"))
+    declared = mapping_in(card.rules.get(rule_id))
+    status = text_in(declared.get("status"))
+    note = rule_id + (f" · {status}" if status else "")
+    note += ", not yet clinically reviewed" if status == "draft" else ""
+    return SpokenRule(
+        badge=verdict_badge(text_in(entry.get("verdict"))),
+        title=text_in(declared.get("title")) or plain_name(rule_id),
+        reason=text_in(declared.get("reason")),
+        action=text_in(declared.get("action")),
+        source=_source(declared.get("source")),
+        note=note,
+        needs=tuple((card.fact(fact), _how_to_obtain(fact, card)) for fact in texts_in(entry.get("missing_facts"))),
+        override=_override(rule_id, line, card),
+    )
+
+
+def _source(source: Any) -> str:
+    declared = mapping_in(source)
+    document = text_in(declared.get("document"))
+    if document:
+        rest = {key: value for key, value in declared.items() if key != "document" and value not in (None, "")}
+        return ", ".join([document, plain_value(rest)] if rest else [document])
+    text = plain_value(source) if source is not None else ""
+    return "" if text == "–" else text
+
+
+def _how_to_obtain(fact: str, card: CaseCard) -> str:
+    return text_in(card.obtain.get(fact)) or "no instruction declared"
+
+
+def _override(rule_id: str, line: Row, card: CaseCard) -> str:
+    for entry in mappings_in(line.get("overrides")):
+        if text_in(entry.get("rule_id")) == rule_id:
+            when = f" on {text_in(entry.get('date'))}" if card.show_identifiers and text_in(entry.get("date")) else ""
+            role = text_in(entry.get("by_role")) or "role not recorded"
+            return f"Overridden by {role}{when}: {text_in(entry.get('reason')) or 'no reason recorded'}"
+    return ""
+
+
+@dataclass(frozen=True)
+class MissingFact:
+    """A fact nobody recorded, what to order or ask, and what it would settle."""
+
+    fact: str
+    obtain: str
+    concerns: str
+
+
+def missing_facts(rows: Sequence[Row], card: CaseCard) -> tuple[MissingFact, ...]:
+    """Return every missing fact once; those that would settle an undecided rule come first."""
+    settles: dict[str, list[str]] = {}
+    other: dict[str, list[str]] = {}
+    for line in rows:
+        label = card.modality(name_of(line))
+        for fact in undecided_facts(line):
+            settles.setdefault(fact, []).append(label)
+        by_rule = [fact for rule in mappings_in(line.get("rules")) for fact in texts_in(rule.get("missing_facts"))]
+        for fact in dict.fromkeys([*by_rule, *texts_in(line.get("missing_facts"))]):
+            other.setdefault(fact, []).append(label)
+    listed_facts = [*settles, *(fact for fact in other if fact not in settles)]
+    return tuple(
+        MissingFact(
+            card.fact(fact),
+            _how_to_obtain(fact, card),
+            f"would settle {listed(tuple(settles[fact]))}"
+            if fact in settles
+            else f"concerns {listed(tuple(other[fact]))}",
+        )
+        for fact in listed_facts
+    )

@@ -1,0 +1,124 @@
+"""What does a case card need to know about one decision?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.review.numerals import recorded_value
+from pipeline.review.reading import count_in, mappings_in, number_in, text_in, texts_in
+from pipeline.review.wording import DERIVED_ITEMS, plain_name
+from pipeline.vocabulary import STATUSES
+
+Row = Mapping[str, Any]
+_YES_NO = {"1": "yes", "1.0": "yes", "true": "yes", "0": "no", "0.0": "no", "false": "no"}
+_NEAREST_TO_A_RANK = ("indeterminate", "abstained", "too_few_cases", "blocked", "unavailable")
+_TRUTH_UNITS = {"boolean", "bool", "yes/no"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseCard:
+    """Everything one case card shows.
+
+    Attributes
+    ----------
+    decision_id : str
+        Shown only when `show_identifiers` is set.
+    rows : sequence of mappings, one per modality
+        The decision's rows of the predictions contract.
+    modality_labels, product_labels : mapping of id to label
+    feature_meanings : mapping of feature to (meaning, unit)
+        For reasons and missing facts. The unit `boolean` turns 1 and 0 into yes and no.
+    rules : mapping of rule id to {title, reason, action, source, status}
+        `source` is text or a mapping.
+    obtain : mapping of fact to text
+        What to order or ask when the fact is missing.
+    weights : mapping of outcome to weight
+        The weights used for this decision.
+    estimands : sequence of mappings
+        As in evaluation.json.
+    model_version, ruleset_version : str
+    simulated : bool
+    arm_evidence : mapping of modality to number of past cases in training
+        Under eleven is masked.
+    decision_date : str or None, ISO date
+        Shown only when `show_identifiers` is set.
+    show_identifiers : bool
+        Whether decision, patient and dates are shown.
+    interval_level : float
+        What the intervals promise, 0.9 by definition.
+    """
+
+    decision_id: str
+    rows: Sequence[Row]
+    modality_labels: Mapping[str, str]
+    product_labels: Mapping[str, str]
+    feature_meanings: Mapping[str, tuple[str, str]]
+    rules: Mapping[str, Mapping[str, Any]]
+    obtain: Mapping[str, str]
+    weights: Mapping[str, float]
+    estimands: Sequence[Mapping[str, Any]]
+    model_version: str
+    ruleset_version: str
+    simulated: bool
+    arm_evidence: Mapping[str, int]
+    decision_date: str | None = None
+    show_identifiers: bool = False
+    interval_level: float = 0.9
+
+    def modality(self, name: str) -> str:
+        """Return a modality's label, or its name in words."""
+        return text_in(self.modality_labels.get(name)) or plain_name(name)
+
+    def product(self, name: str) -> str:
+        """Return a product's label, or its name in words."""
+        return text_in(self.product_labels.get(name)) or plain_name(name)
+
+    def fact(self, name: str) -> str:
+        """Return what a feature means, or its name in words."""
+        meaning = text_in(self.feature_meanings.get(name, ("", ""))[0])
+        return meaning or DERIVED_ITEMS.get(name, plain_name(name))
+
+    def value(self, name: str, value: Any) -> str:
+        """Return a feature's value with its unit; `not known` where there is none."""
+        text = text_in(value).strip()
+        if not text or text.lower() in {"nan", "none", "<na>"}:
+            return "" if name in {"burden", "all_other"} else "not known"
+        unit = text_in(self.feature_meanings.get(name, ("", ""))[1])
+        if unit in _TRUTH_UNITS or text.lower() in {"true", "false"}:
+            return _YES_NO.get(text.lower(), text)
+        return f"{recorded_value(text)} {unit}".strip()
+
+
+def in_display_order(card: CaseCard) -> tuple[Row, ...]:
+    """Return the rows as displayed: by rank, then suitability; those without a rank last, nearest to one first."""
+
+    def key(row: Row) -> tuple[float, int, float, str]:
+        rank, status = number_in(row.get("rank")), text_in(row.get("status"))
+        nearness = _NEAREST_TO_A_RANK.index(status) if status in _NEAREST_TO_A_RANK else len(STATUSES)
+        place = float("inf") if rank is None else rank
+        return (
+            place,
+            nearness if rank is None else 0,
+            -(number_in(row.get("suitability")) or 0.0),
+            text_in(row.get("modality")),
+        )
+
+    return tuple(sorted(mappings_in(list(card.rows)), key=key))
+
+
+def name_of(row: Row) -> str:
+    """Return the modality id of a row."""
+    return text_in(row.get("modality"))
+
+
+def rank_of(row: Row) -> int | None:
+    """Return the rank of a row, or None where it has none."""
+    return count_in(row.get("rank"))
+
+
+def undecided_facts(row: Row) -> tuple[str, ...]:
+    """Return the facts that the row's undecided rules wait for, in order of appearance."""
+    rules = [rule for rule in mappings_in(row.get("rules")) if text_in(rule.get("verdict")) == "indeterminate"]
+    return tuple(dict.fromkeys(fact for rule in rules for fact in texts_in(rule.get("missing_facts"))))

@@ -1,0 +1,41 @@
+"""How do words and drawings become one self-contained page?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.review.blocks import kind_of
+from pipeline.review.wording import DECISION_SUPPORT, NOT_AVAILABLE, SIMULATED
+
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+"""Nothing is loaded, nothing runs, nothing is sent: styles of the page itself are all there is."""
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline.review", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+        auto_reload=False,
+    )
+    environment.tests["of_kind"] = lambda block, kind: kind_of(block) == kind
+    environment.globals.update(
+        content_policy=CONTENT_POLICY,
+        not_available=NOT_AVAILABLE,
+        decision_support=DECISION_SUPPORT,
+        simulated_words=SIMULATED,
+    )
+    return environment
+
+
+def rendered(template: str, content: Mapping[str, Any]) -> str:
+    """Return a page of this package's templates; every value that is not a drawing of ours is escaped."""
+    return _environment().get_template(template).render(content) + "\n"
