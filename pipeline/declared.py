@@ -115,7 +115,8 @@ def _line_of(problem: Mapping[str, Any], model: type[Declared]) -> str:
         for part in problem["loc"][:-1]:
             field = getattr(parent, "model_fields", {}).get(part)
             parent = field.annotation if field is not None else None
-        known = list(getattr(parent, "model_fields", model.model_fields))
+        fields = getattr(parent, "model_fields", model.model_fields)
+        known = [entry.alias or name for name, entry in fields.items()]
         return f"{spot}: unknown setting{did_you_mean(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
         return f"{spot}: missing; this setting is required"

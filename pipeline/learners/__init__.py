@@ -1,0 +1,29 @@
+"""How suitable is each modality, and how likely was it to be given?"""
+
+from pipeline.learners.committee import TEACHER_LABELS, TEACHERS
+from pipeline.learners.intervals import LEVEL, clearly_better, half_width, signed_weights
+from pipeline.learners.modality_ranker import ArmGate, Evidence, ModalityRanker
+from pipeline.learners.model import SMALL_CELL, InputContract, SuitabilityModel
+from pipeline.learners.saved import model_files, model_from_files
+from pipeline.learners.stack import doubly_robust_scores
+from pipeline.learners.targets import FollowUp, Target
+
+__all__ = [
+    "LEVEL",
+    "SMALL_CELL",
+    "TEACHERS",
+    "TEACHER_LABELS",
+    "ArmGate",
+    "Evidence",
+    "FollowUp",
+    "InputContract",
+    "ModalityRanker",
+    "SuitabilityModel",
+    "Target",
+    "clearly_better",
+    "doubly_robust_scores",
+    "half_width",
+    "model_files",
+    "model_from_files",
+    "signed_weights",
+]

@@ -1,0 +1,111 @@
+"""What would each person's prediction have been, had the person not been in training?
+
+One patient-grouped, arm-stratified cross-fit is shared by everything that needs honest
+predictions: doubly-robust scores, stack, shrinkage, calibration and the league table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pipeline.config import LearnerConfig
+from pipeline.learners.committee import TEACHERS, Cases, Hazards, completed, expectations, fit_committee
+from pipeline.learners.design import Columns
+from pipeline.learners.propensity import fit_propensity
+from pipeline.learners.targets import Target
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold predictions of n training rows.
+
+    Attributes
+    ----------
+    fold : array (n,) of int
+    teachers : mapping of teacher to array (n, arms, targets)
+    observed : array (n, targets)
+        Outcome under the arm given; its conditional expectation where censored.
+    propensity : array (n, arms)
+    """
+
+    fold: IntArray
+    teachers: Mapping[str, Array]
+    observed: Array
+    propensity: Array
+
+
+def fold_of(arm: IntArray, groups: IntArray, folds: int, seed: int) -> IntArray:
+    """Return each row's fold; all rows of a patient share one, and arms are spread evenly."""
+    assigned = np.zeros(len(arm), dtype=np.int64)
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
+    for number, (_, outside) in enumerate(splitter.split(arm, arm, groups)):
+        assigned[outside] = number
+    return assigned
+
+
+def _own(hazards: Hazards, arm: IntArray) -> dict[str, dict[int, Array]]:
+    rows = np.arange(len(arm))
+    return {t: {c: values[rows, arm] for c, values in by_cause.items()} for t, by_cause in hazards.items()}
+
+
+def _mean_hazards(found: Mapping[str, Hazards]) -> dict[str, dict[int, Array]]:
+    first = found[TEACHERS[0]]
+    return {t: {c: np.mean([found[k][t][c] for k in TEACHERS], axis=0) for c in first[t]} for t in first}
+
+
+def cross_fit(
+    cases: Cases,
+    propensity_matrix: Array,
+    propensity_columns: Columns,
+    is_impossible: BoolArray,
+    targets: Sequence[Target],
+    settings: LearnerConfig,
+    advance: Callable[[int], None] | None = None,
+) -> OutOfFold:
+    """Fit everything once per fold and predict the rows left out.
+
+    Parameters
+    ----------
+    cases : Cases of n rows
+    propensity_matrix, propensity_columns
+        What the propensity model reads.
+    is_impossible : array (n, arms) of bool
+        Structural zeros.
+    targets : sequence of Target
+    settings : LearnerConfig
+    advance : callable or None
+        Progress.
+
+    Returns
+    -------
+    OutOfFold
+    """
+    folds = settings.folds or (5 if len(cases.arm) < 2000 else 3)
+    fold = fold_of(cases.arm, cases.groups, folds, settings.seed)
+    shape = (len(cases.arm), cases.arms, len(targets))
+    teachers = {name: np.zeros(shape) for name in TEACHERS}
+    observed, propensity = np.zeros((shape[0], shape[2])), np.zeros(shape[:2])
+    for number in range(folds):
+        outside = np.flatnonzero(fold == number)
+        inside = np.flatnonzero(fold != number)
+        committee = fit_committee(cases.take(inside), targets, settings, advance)
+        left_out = cases.take(outside)
+        hazards = committee.hazards(left_out.matrix, settings.threads)
+        shares = committee.free.predict(left_out.matrix)
+        for name in TEACHERS:
+            teachers[name][outside] = expectations(hazards[name], shares, targets)
+        own_shares = shares[np.arange(len(outside)), left_out.arm]
+        own = _own(_mean_hazards(hazards), left_out.arm)
+        observed[outside] = completed(left_out.follow_up, own, own_shares, targets)
+        model = fit_propensity(propensity_matrix[inside], propensity_columns, cases.arm[inside], cases.arms, settings)
+        propensity[outside] = model.predict(propensity_matrix[outside], is_impossible[outside])
+    return OutOfFold(fold=fold, teachers=teachers, observed=observed, propensity=propensity)

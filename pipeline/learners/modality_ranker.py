@@ -1,0 +1,397 @@
+"""How suitable is each modality for this person, and how sure are we?
+
+`ModalityRanker` is the whole estimator; `mmrank train` uses it and no other path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
+
+from pipeline.config import GateConfig, LearnerConfig
+from pipeline.errors import NoOverlapError
+from pipeline.learners.committee import Cases, fit_committee
+from pipeline.learners.crossfit import OutOfFold, cross_fit
+from pipeline.learners.design import columns_of
+from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, signed_weights, width_scale
+from pipeline.learners.model import SMALL_CELL, InputContract, SuitabilityModel
+from pipeline.learners.propensity import fit_propensity
+from pipeline.learners.stack import (
+    Blend,
+    Shrinkage,
+    arm_averages,
+    blend,
+    doubly_robust_scores,
+    recalibrated_level,
+    shrinkage,
+    stack_weights,
+    stacked,
+)
+from pipeline.learners.student import Students, fit_students
+from pipeline.learners.targets import FollowUp, Target, read_follow_up
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_TOP_FEATURES = 10
+_LONGEST_CENSORED_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class ArmGate:
+    """Why an arm is, or is not, ranked.
+
+    Attributes
+    ----------
+    cases, events : int
+        Training rows, and events of the first outcome before its horizon.
+    censored_share : float
+        Share censored before that horizon.
+    reason : str or None
+        None: ranked. Else the count that was too small, or `follow_up`.
+    """
+
+    cases: int
+    events: int
+    censored_share: float
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything evaluation needs, of the training rows of ranked arms; out of fold.
+
+    Attributes
+    ----------
+    rows : array (n,) of int
+        Positions in the table given to `fit`.
+    arm, groups : arrays (n,) of int
+    follow_up : FollowUp
+    fold : OutOfFold
+    outcomes : array (n, arms, targets)
+        The blend's out-of-fold outcome vector.
+    utility : array (n, arms)
+        Its utility at the default weights, without burden.
+    observed_utility : array (n,)
+    scores : array (n, arms)
+        Doubly-robust scores of utility.
+    student_outcomes : array (n, arms, targets)
+        The deployed students' predictions (in sample; for fidelity only).
+    half_widths : array (n,)
+        Mean half-width of pairwise intervals of suitability.
+    """
+
+    rows: npt.NDArray[np.intp]
+    arm: IntArray
+    groups: IntArray
+    follow_up: FollowUp
+    fold: OutOfFold
+    outcomes: Array
+    utility: Array
+    observed_utility: Array
+    scores: Array
+    student_outcomes: Array
+    committee_outcomes: Array
+    half_widths: Array
+
+
+class ModalityRanker(BaseEstimator):
+    """Learn each modality's outcome vector from observed choices and rank modalities by utility.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+        Outcomes to learn; the first timed one gates the arms.
+    weights : mapping of str to float
+        Default utility weights of the targets and of `burden`.
+    time_limited : mapping of str to bool, default none is
+        Arms with time off treatment; for others a `free_share` target is the constant 0.
+    min_cases, min_events : mapping of str to int, or int
+        Per arm; fewer are not ranked.
+    features, propensity_features : sequence of str or None
+        Columns of X to learn from; None takes all.
+    modifiers : sequence of str
+        Declared effect modifiers, interacting with the arm in the linear teacher.
+    settings : LearnerConfig or None
+    gates : GateConfig or None
+
+    Attributes
+    ----------
+    arms_ : tuple of str
+        Ranked arms.
+    gates_ : dict of str to ArmGate
+        Every arm seen or declared in `time_limited`.
+    model_ : SuitabilityModel
+    blend_ : Blend
+    shrinkage_ : Shrinkage
+    evidence_ : Evidence
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        weights: Mapping[str, float],
+        time_limited: Mapping[str, bool] | None = None,
+        min_cases: Mapping[str, int] | int = 40,
+        min_events: Mapping[str, int] | int = 15,
+        features: Sequence[str] | None = None,
+        propensity_features: Sequence[str] | None = None,
+        modifiers: Sequence[str] = (),
+        settings: LearnerConfig | None = None,
+        gates: GateConfig | None = None,
+    ) -> None:
+        self.targets = targets
+        self.weights = weights
+        self.time_limited = time_limited
+        self.min_cases = min_cases
+        self.min_events = min_events
+        self.features = features
+        self.propensity_features = propensity_features
+        self.modifiers = modifiers
+        self.settings = settings
+        self.gates = gates
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        modality: pd.Series[str],
+        outcomes: pd.DataFrame,
+        groups: pd.Series[str] | None = None,
+        eligible: pd.DataFrame | None = None,
+        products: pd.Series[str] | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> Self:
+        """Learn from observed choices.
+
+        Parameters
+        ----------
+        X : DataFrame, one row per decision
+            Numbers (gaps are NaN) and declared categories.
+        modality : Series of str
+            What was given.
+        outcomes : DataFrame, one row per decision
+            `<target>_months`, `<target>_event` (0 censored, 1 event, 2 competing) and, for a free share,
+            `treatment_free_q1 .. _q4`.
+        groups : Series or None
+            Patient of each row; a patient stays on one side of every split.
+        eligible : DataFrame of bool or None
+            One column per arm; False is a structural zero of the propensity.
+        products : Series or None
+            Product given, counted for `outside_experience`.
+        advance : callable or None
+            Progress: called with 1 after each fitted model.
+
+        Returns
+        -------
+        ModalityRanker
+
+        Raises
+        ------
+        NoOverlapError
+            If fewer than two arms have enough cases, events and follow-up.
+        ValueError
+            If outcome columns are missing or malformed.
+        """
+        settings, gates = self.settings or LearnerConfig(), self.gates or GateConfig()
+        targets = tuple(self.targets)
+        with threadpool_limits(limits=1, user_api="blas"):
+            follow_up = read_follow_up(outcomes, targets)
+            self.gates_ = self._gate(modality, follow_up, targets)
+            self.arms_ = tuple(sorted(arm for arm, gate in self.gates_.items() if gate.reason is None))
+            if len(self.arms_) < 2:
+                listed = "; ".join(f"{arm}: {gate.reason or 'enough'}" for arm, gate in sorted(self.gates_.items()))
+                raise NoOverlapError(
+                    f"train: {len(self.arms_)} modality(ies) have enough cases to be compared, wanted at least 2 "
+                    f"({listed}). Add records, or lower min_cases in the modality files if you can defend it."
+                )
+            rows = np.flatnonzero(modality.isin(self.arms_).to_numpy())
+            table = X.iloc[rows]
+            arm = np.asarray(pd.Categorical(modality.iloc[rows], categories=list(self.arms_)).codes, dtype=np.int64)
+            patient = pd.Series(rows) if groups is None else groups.iloc[rows]
+            columns = columns_of(X, list(X.columns) if self.features is None else self.features)
+            asked = list(X.columns) if self.propensity_features is None else self.propensity_features
+            propensity_columns = columns_of(X, asked)
+            limits = self.time_limited or {}
+            cases = Cases(
+                matrix=columns.matrix(table),
+                columns=columns,
+                modifiers=tuple(self.modifiers),
+                arm=arm,
+                time_limited=tuple(bool(limits.get(name, False)) for name in self.arms_),
+                follow_up=follow_up.take(rows),
+                groups=np.asarray(pd.factorize(patient)[0], dtype=np.int64),
+            )
+            is_impossible = self._impossible(eligible, rows, arm)
+            matrix = propensity_columns.matrix(table)
+            fold = cross_fit(cases, matrix, propensity_columns, is_impossible, targets, settings, advance)
+            self._learn(cases, fold, rows, targets, settings, gates, advance)
+            propensity = fit_propensity(matrix, propensity_columns, arm, len(self.arms_), settings)
+            counted = {} if products is None else products.iloc[rows].value_counts().to_dict()
+            self.model_ = SuitabilityModel(
+                arms=self.arms_,
+                targets=targets,
+                columns=columns,
+                propensity_columns=propensity_columns,
+                students=self._students,
+                spread=self._spread,
+                propensity=propensity,
+                contract=_input_contract(table, cases.columns.names, columns.levels, self._moving(cases)),
+                product_cases={str(k): int(v) if v >= SMALL_CELL else 0 for k, v in sorted(counted.items())},
+            )
+        return self
+
+    def suitability(self, X: pd.DataFrame, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """Return the utility of each ranked arm without burden, one column per arm, in [-1, 1]."""
+        signed = self._signed(weights or self.weights)
+        values = self.model_.outcomes(X) @ signed
+        return pd.DataFrame(values, columns=list(self.arms_), index=X.index)
+
+    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the outcome vector, one row per (row of X, arm), one column per target; not clipped."""
+        values = self.model_.outcomes(X)
+        index = pd.MultiIndex.from_product([X.index, list(self.arms_)], names=["row", "modality"])
+        names = [target.name for target in self.model_.targets]
+        return pd.DataFrame(values.reshape(-1, values.shape[2]), index=index, columns=names)
+
+    def rank(self, X: pd.DataFrame, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """Return ranks (1 = best; equal where not clearly different), one column per arm."""
+        values = self.suitability(X, weights).to_numpy()
+        signed = np.repeat(self._signed(weights or self.weights)[None], len(X), axis=0)
+        deviations = self.model_.deviations(X, signed)
+        ranks = np.ones(values.shape, dtype=np.int64)
+        for a in range(values.shape[1]):
+            for b in range(values.shape[1]):
+                if a != b:
+                    width = half_width(deviations[:, :, a] - deviations[:, :, b])
+                    ranks[:, b] += values[:, a] - values[:, b] > width
+        return pd.DataFrame(ranks, columns=list(self.arms_), index=X.index)
+
+    def _signed(self, weights: Mapping[str, float]) -> Array:
+        names = list(weights)
+        return np.asarray(signed_weights(np.array([[weights[n] for n in names]]), names, tuple(self.targets))[0])
+
+    def _gate(self, modality: pd.Series[str], follow_up: FollowUp, targets: Sequence[Target]) -> dict[str, ArmGate]:
+        timed = next(target for target in targets if target.kind != "free_share")
+        months, event = follow_up.months[timed.name], follow_up.event[timed.name]
+        found: dict[str, ArmGate] = {}
+        for name in sorted({*modality.dropna().unique(), *(self.time_limited or {})}):
+            own = (modality == name).to_numpy()
+            cases = int(own.sum())
+            events = int(np.sum(own & (event == 1) & (months <= timed.horizon_months)))
+            censored = float(np.mean((event[own] == 0) & (months[own] < timed.horizon_months))) if cases else 0.0
+            least_cases = self.min_cases if isinstance(self.min_cases, int) else self.min_cases.get(name, 40)
+            least_events = self.min_events if isinstance(self.min_events, int) else self.min_events.get(name, 15)
+            reason = None
+            if cases < least_cases:
+                reason = f"{cases if cases >= SMALL_CELL or cases == 0 else '<11'} cases, wanted {least_cases}"
+            elif censored > _LONGEST_CENSORED_SHARE:
+                reason = f"follow_up: {100 * censored:.0f} % are censored before {timed.horizon_months} months"
+            elif events < least_events:
+                reason = f"{events if events >= SMALL_CELL or events == 0 else '<11'} events, wanted {least_events}"
+            found[str(name)] = ArmGate(cases=cases, events=events, censored_share=censored, reason=reason)
+        return found
+
+    def _impossible(
+        self, eligible: pd.DataFrame | None, rows: npt.NDArray[np.intp], arm: IntArray
+    ) -> npt.NDArray[np.bool_]:
+        blocked = np.zeros((len(rows), len(self.arms_)), dtype=bool)
+        if eligible is not None:
+            for position, name in enumerate(self.arms_):
+                if name in eligible:
+                    blocked[:, position] = ~eligible[name].to_numpy(dtype=bool)[rows]
+        given = blocked[np.arange(len(rows)), arm]
+        self.conflicts_ = {name: int(given[arm == k].sum()) for k, name in enumerate(self.arms_)}
+        blocked[np.arange(len(rows)), arm] = False
+        return blocked
+
+    def _learn(
+        self,
+        cases: Cases,
+        fold: OutOfFold,
+        rows: npt.NDArray[np.intp],
+        targets: tuple[Target, ...],
+        settings: LearnerConfig,
+        gates: GateConfig,
+        advance: Callable[[int], None] | None,
+    ) -> None:
+        """Stack, shrink and recalibrate on the cross-fit; refit on all rows; teach the students."""
+        signed = self._signed(self.weights)
+        observed = fold.observed @ signed
+        plain = np.mean([values @ signed for values in fold.teachers.values()], axis=0)
+        scores = doubly_robust_scores(
+            plain, observed, cases.arm, fold.propensity, gates.propensity_floor, gates.residual_clip
+        )
+        weights = stack_weights({name: values @ signed for name, values in fold.teachers.items()}, scores)
+        values = stacked(fold.teachers, weights)
+        self.shrinkage_: Shrinkage = shrinkage(values @ signed, scores, cases.groups)
+        averages = arm_averages(values, fold.observed, cases.arm, fold.propensity, signed, gates.propensity_floor)
+        estimated = tuple(tuple(t.kind != "free_share" or limited for t in targets) for limited in cases.time_limited)
+        level = recalibrated_level(values, fold.observed, cases.arm, estimated)
+        held_out = blend(fold.teachers, weights, averages, self.shrinkage_.factor, level).apply(fold.teachers)
+        committee = fit_committee(cases, targets, settings, advance)
+        on_training = committee.expectations(cases.matrix, settings.threads)
+        self.blend_: Blend = blend(on_training, weights, averages, self.shrinkage_.factor, level)
+
+        def speak(matrix: Array) -> Array:
+            return self.blend_.apply(committee.expectations(matrix, settings.threads))
+
+        self._students: Students = fit_students(
+            cases.matrix, speak, cases.columns.categorical, targets, cases.time_limited, settings, advance
+        )
+        draws = draw_linear(committee, settings.draws, settings.seed)
+        unscaled = Spread(draws=draws, form=form_factor(fold.teachers, weights), scale=1.0)
+        everyone = np.repeat(signed[None], len(cases.arm), axis=0)
+        deviations = unscaled.deviations(cases.matrix, everyone)
+        scale = max(settings.interval_widening, width_scale(held_out @ signed, scores, deviations))
+        self._spread = Spread(draws=draws, form=unscaled.form, scale=scale)
+        self.evidence_ = Evidence(
+            rows=rows,
+            arm=cases.arm,
+            groups=cases.groups,
+            follow_up=cases.follow_up,
+            fold=fold,
+            outcomes=held_out,
+            utility=held_out @ signed,
+            observed_utility=observed,
+            scores=scores,
+            student_outcomes=self._students.outcomes(cases.matrix),
+            committee_outcomes=self.blend_.apply(on_training),
+            half_widths=_mean_half_width(scale * deviations),
+        )
+
+    def _moving(self, cases: Cases) -> list[str]:
+        """Return the numeric features that move contrasts most, by mean absolute contribution."""
+        sample = cases.matrix[:400]
+        _, shap = self._students.contributions(sample, np.repeat(self._signed(self.weights)[None], len(sample), axis=0))
+        size = np.abs(shap - shap.mean(axis=1, keepdims=True)).mean(axis=(0, 1))
+        order = [cases.columns.names[k] for k in np.argsort(-size, kind="stable") if size[k] > 0]
+        return [name for name in order if name not in cases.columns.levels][:_TOP_FEATURES]
+
+
+def _mean_half_width(deviations: Array) -> Array:
+    arms = deviations.shape[2]
+    pairs = [(a, b) for a in range(arms) for b in range(a + 1, arms)]
+    return np.asarray(np.mean([half_width(deviations[:, :, a] - deviations[:, :, b]) for a, b in pairs], axis=0))
+
+
+def _input_contract(
+    table: pd.DataFrame, names: Sequence[str], levels: Mapping[str, Any], moving: Sequence[str]
+) -> InputContract:
+    never = tuple(name for name in names if not table[name].isna().any())
+    ranges: dict[str, tuple[float, float]] = {}
+    for name in names:
+        if name in levels:
+            continue
+        known = np.sort(table[name].dropna().to_numpy(dtype=float))
+        if len(known) >= 2 * SMALL_CELL:
+            ranges[name] = (float(known[SMALL_CELL - 1]), float(known[-SMALL_CELL]))
+    return InputContract(
+        never_missing=never, ranges=ranges, top_features=tuple(name for name in moving if name in ranges)
+    )

@@ -1,0 +1,98 @@
+"""What is saved, scored and explained?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.learners.design import Columns
+from pipeline.learners.intervals import Spread
+from pipeline.learners.propensity import Propensity
+from pipeline.learners.student import Students
+from pipeline.learners.targets import Target
+
+Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+SMALL_CELL = 11
+"""Ranges and levels that fewer than this many people define are not stored."""
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What a row must look like for the model to speak.
+
+    Attributes
+    ----------
+    never_missing : tuple of str
+        Features that no training row lacked.
+    ranges : mapping of feature to (low, high)
+        The eleventh smallest and largest training value, so that no one person's value is stored.
+    top_features : tuple of str
+        The features that move contrasts most; only these can make a row `shifted`.
+    """
+
+    never_missing: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+    top_features: tuple[str, ...]
+
+    def reasons(self, features: pd.DataFrame, columns: Columns) -> list[str | None]:
+        """Return for each row why the model should not speak of it, or None."""
+        gap = features[list(self.never_missing)].isna().any(axis=1).to_numpy()
+        unseen = np.zeros(len(features), dtype=bool)
+        for name, levels in columns.levels.items():
+            given = features[name].astype("object")
+            unseen |= (given.notna() & ~given.isin(levels)).to_numpy()
+        shifted = np.zeros(len(features), dtype=bool)
+        for name in self.top_features:
+            low, high = self.ranges[name]
+            margin = 0.1 * (high - low)
+            values = features[name].to_numpy(dtype=float)
+            shifted |= (values < low - margin) | (values > high + margin)
+        named = np.select([gap, unseen, shifted], ["unexpected_missing", "unseen_category", "shifted"], default="")
+        return [str(reason) or None for reason in named]
+
+
+@dataclass(frozen=True)
+class SuitabilityModel:
+    """The deployed model of the rankable arms.
+
+    Attributes
+    ----------
+    arms : tuple of str
+        Modality ids.
+    targets : tuple of Target
+    columns, propensity_columns : Columns
+    students : Students
+    spread : Spread
+    propensity : Propensity
+    contract : InputContract
+    product_cases : mapping of product to int
+        Training rows per product; counts under 11 are stored as 0.
+    """
+
+    arms: tuple[str, ...]
+    targets: tuple[Target, ...]
+    columns: Columns
+    propensity_columns: Columns
+    students: Students
+    spread: Spread
+    propensity: Propensity
+    contract: InputContract
+    product_cases: Mapping[str, int]
+
+    def outcomes(self, features: pd.DataFrame) -> Array:
+        """Return the outcome vector of every arm, shape (n, arms, targets)."""
+        return self.students.outcomes(self.columns.matrix(features))
+
+    def support(self, features: pd.DataFrame, is_impossible: BoolArray) -> Array:
+        """Return propensities, shape (n, arms)."""
+        return self.propensity.predict(self.propensity_columns.matrix(features), is_impossible)
+
+    def deviations(self, features: pd.DataFrame, signed_weights: Array) -> Array:
+        """Return deviations of suitability, shape (n, k, arms); their sum of squares over k is the variance."""
+        return self.spread.deviations(self.columns.matrix(features), signed_weights)

@@ -1,0 +1,169 @@
+"""Which outcomes can be learned, and what does each person's follow-up say of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+INTERVAL_MONTHS = 3.0
+QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """One outcome as the learner sees it.
+
+    Attributes
+    ----------
+    name : str
+    kind : {'event_free', 'incidence', 'free_share'}
+        Probability of no event by the horizon; cumulative incidence of event 1 by the horizon;
+        or expected share of time off treatment while event-free (needs `durable_control`).
+    horizon_months : int, months
+    sign : float
+        +1 where more is better, -1 where less is.
+    """
+
+    name: str
+    kind: Literal["event_free", "incidence", "free_share"]
+    horizon_months: int
+    sign: float
+
+    @property
+    def intervals(self) -> int:
+        """Number of three-month intervals up to the horizon."""
+        return round(self.horizon_months / INTERVAL_MONTHS)
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Follow-up of n decisions in arrays.
+
+    Attributes
+    ----------
+    months : mapping of outcome to array (n,)
+        Time to event, competing event or censoring, months.
+    event : mapping of outcome to array (n,)
+        0 censored, 1 event, 2 competing event.
+    free : array (n, 4)
+        Share of each quarter off treatment, NaN where not observed; all NaN where not recorded.
+    """
+
+    months: Mapping[str, Array]
+    event: Mapping[str, IntArray]
+    free: Array
+
+    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> FollowUp:
+        """Return the follow-up of the chosen rows."""
+        return FollowUp(
+            months={name: values[rows] for name, values in self.months.items()},
+            event={name: values[rows] for name, values in self.event.items()},
+            free=self.free[rows],
+        )
+
+
+def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowUp:
+    """Return follow-up arrays from the outcomes table.
+
+    Parameters
+    ----------
+    outcomes : DataFrame, one row per decision
+        `<outcome>_months` and `<outcome>_event` for each timed target; `treatment_free_q1 .. _q4` for the share.
+    targets : sequence of Target
+
+    Returns
+    -------
+    FollowUp
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a time is not positive or an event code is not 0, 1 or 2.
+    """
+    problems: list[str] = []
+    months: dict[str, Array] = {}
+    event: dict[str, IntArray] = {}
+    for target in targets:
+        if target.kind == "free_share":
+            continue
+        columns = [f"{target.name}_months", f"{target.name}_event"]
+        missing = [column for column in columns if column not in outcomes]
+        if missing:
+            problems.append(f"outcomes: missing column(s) {', '.join(missing)} for target {target.name}")
+            continue
+        time = outcomes[columns[0]].to_numpy(dtype=float)
+        code = outcomes[columns[1]].to_numpy(dtype=float)
+        if not np.all(time > 0):
+            problems.append(f"outcomes.{columns[0]}: {int(np.sum(~(time > 0)))} row(s) not above 0 months")
+        if not np.all(np.isin(code, (0, 1, 2))):
+            problems.append(f"outcomes.{columns[1]}: {int(np.sum(~np.isin(code, (0, 1, 2))))} row(s) not 0, 1 or 2")
+        months[target.name], event[target.name] = time, np.nan_to_num(code).astype(np.int64)
+    if problems:
+        raise ValueError("; ".join(problems))
+    shares = [f"treatment_free_q{quarter + 1}" for quarter in range(QUARTERS)]
+    free = (
+        outcomes[shares].to_numpy(dtype=float)
+        if all(column in outcomes for column in shares)
+        else np.full((len(outcomes), QUARTERS), np.nan)
+    )
+    return FollowUp(months=months, event=event, free=free)
+
+
+def causes(follow_up: FollowUp, target: Target) -> tuple[int, ...]:
+    """Return the event codes that occur for a target; each has its own hazard."""
+    found = follow_up.event[target.name]
+    return tuple(code for code in (1, 2) if code == 1 or bool(np.any(found == code)))
+
+
+def exposure(months: Array, intervals: int) -> Array:
+    """Return months at risk in each three-month interval, shape (n, intervals)."""
+    starts = INTERVAL_MONTHS * np.arange(intervals)
+    return np.clip(months[:, None] - starts[None, :], 0.0, INTERVAL_MONTHS)
+
+
+def event_interval(months: Array, event: IntArray, cause: int, intervals: int) -> IntArray:
+    """Return 1 in the interval (start, end] in which the cause's event fell, shape (n, intervals)."""
+    ends = INTERVAL_MONTHS * np.arange(1, intervals + 1)
+    inside = (months[:, None] <= ends[None, :]) & (months[:, None] > ends[None, :] - INTERVAL_MONTHS)
+    return np.asarray(inside & (event == cause)[:, None], dtype=np.int64)
+
+
+def event_free(hazards: Mapping[int, Array]) -> Array:
+    """Return S at the interval ends, shape (..., intervals + 1) with S(0) = 1.
+
+    `hazards` holds a monthly hazard per cause, shape (..., intervals), constant within an interval.
+    """
+    total = np.sum(np.stack(list(hazards.values())), axis=0)
+    cumulative = np.cumsum(total * INTERVAL_MONTHS, axis=-1)
+    return np.concatenate([np.ones((*cumulative.shape[:-1], 1)), np.exp(-cumulative)], axis=-1)
+
+
+def incidence(hazards: Mapping[int, Array]) -> Array:
+    """Return the cumulative incidence of cause 1 at the interval ends, shape (..., intervals + 1).
+
+    Notes
+    -----
+    With constant cause-specific hazards in an interval, the increment is
+    S(start) * h1 / h * (1 - exp(-h * width)), h the sum over causes.
+    """
+    survival = event_free(hazards)
+    total = np.sum(np.stack(list(hazards.values())), axis=0)
+    share = hazards[1] / np.maximum(total, 1e-12)
+    increments = survival[..., :-1] * share * -np.expm1(-total * INTERVAL_MONTHS)
+    return np.concatenate([np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)], axis=-1)
+
+
+def at_time(curve: Array, months: Array) -> Array:
+    """Return a curve known at interval ends, read linearly at each row's own time, shape (n,)."""
+    position = np.clip(months / INTERVAL_MONTHS, 0.0, curve.shape[1] - 1)
+    low = np.minimum(np.floor(position).astype(np.intp), curve.shape[1] - 2)
+    rows = np.arange(len(curve))
+    return np.asarray(curve[rows, low] + (position - low) * (curve[rows, low + 1] - curve[rows, low]))
