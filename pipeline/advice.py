@@ -1,0 +1,272 @@
+"""What is said of each decision and modality?
+
+One pure function turns a shard of decisions into prediction rows: outcomes, suitability with
+interval, rules, rank and reasons. It reads no outcome and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.config import Config
+from pipeline.explain import Explanation, explain, next_displayed, reasons, versus
+from pipeline.guardrails import RuleSet, Verdicts, apply_rules, structural_zero
+from pipeline.learners import SuitabilityModel
+from pipeline.ranker import Circumstances, Standing, personal_weights, stand
+from pipeline.vocabulary import OUTCOMES, VERDICTS
+
+_VERDICT_ORDER = {name: place for place, name in enumerate(VERDICTS)}
+
+
+@dataclass(frozen=True)
+class Adviser:
+    """Everything besides records that advice needs.
+
+    Attributes
+    ----------
+    model : SuitabilityModel
+    config : Config
+    rules : RuleSet
+    model_version, ruleset_version : str
+        Digests written in every row.
+    """
+
+    model: SuitabilityModel
+    config: Config
+    rules: RuleSet
+    model_version: str
+    ruleset_version: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The tables of some decisions, in the same order.
+
+    Attributes
+    ----------
+    features : DataFrame, one row per decision
+        As `features.build` returns it.
+    facts : DataFrame, one row per decision, indexed by decision_id
+    candidates : DataFrame, one row per (decision_id, modality)
+    preferences : DataFrame, one row per (decision_id, outcome)
+    records_digest : str
+    """
+
+    features: pd.DataFrame
+    facts: pd.DataFrame
+    candidates: pd.DataFrame
+    preferences: pd.DataFrame
+    records_digest: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is said, and what it rests on.
+
+    Attributes
+    ----------
+    predictions : DataFrame, one row per decision x modality
+        The predictions contract (data_schema/predictions.yaml).
+    standing : Standing
+    explanation : Explanation
+    verdicts : Verdicts
+    """
+
+    predictions: pd.DataFrame
+    standing: Standing
+    explanation: Explanation
+    verdicts: Verdicts
+
+
+def judge(config: Config, rules: RuleSet, facts: pd.DataFrame, decision_dates: pd.Series) -> Verdicts:
+    """Return what the configured guardrails say of every decision."""
+    return apply_rules(
+        facts,
+        rules,
+        config.products,
+        config.modalities,
+        decision_dates=decision_dates,
+        jurisdiction=config.settings.jurisdiction,
+        include_drafts=config.settings.include_draft_rules,
+    )
+
+
+def availability(candidates: pd.DataFrame, decisions: Sequence[str], modalities: Sequence[str]) -> npt.NDArray[Any]:
+    """Return 1 available, 0 not, NaN not recorded; shape (n, m)."""
+    wide = candidates.assign(value=candidates["available"].astype("boolean").astype("Float64"))
+    table = wide.pivot(index="decision_id", columns="modality", values="value").reindex(
+        index=list(decisions), columns=list(modalities)
+    )
+    return table.to_numpy(dtype=float, na_value=np.nan)
+
+
+def circumstances(adviser: Adviser, shard: Shard, verdicts: Verdicts) -> Circumstances:
+    """Return availability, verdicts, structural zeros and permitted training cases, arrays (n, m)."""
+    ids = adviser.config.modality_ids
+    decisions = list(shard.features["decision_id"])
+    shape = (len(decisions), len(ids))
+    is_available = availability(shard.candidates, decisions, ids)
+    verdict = verdicts.modalities["verdict"].to_numpy(dtype=str).reshape(shape)
+    zero = structural_zero(verdicts).reindex(index=decisions, columns=list(ids)).to_numpy(dtype=bool)
+    permitted = np.full(shape, -1, dtype=np.int64)
+    if adviser.model.product_cases:
+        table = verdicts.products
+        cases = table["product"].map(lambda name: adviser.model.product_cases.get(name, 0)).to_numpy(dtype=np.int64)
+        usable = ~table["verdict"].isin(["blocked", "indeterminate"]).to_numpy()
+        summed = (
+            table.assign(cases=cases * usable)
+            .pivot_table(index="decision_id", columns="modality", values="cases", aggfunc="sum", sort=False)
+            .reindex(index=decisions, columns=list(ids))
+        )
+        has_products = np.array([bool(entry.products) for entry in adviser.config.modalities])
+        permitted = np.where(has_products[None, :], summed.to_numpy(dtype=np.int64), -1)
+    return Circumstances(
+        is_available=is_available,
+        verdict=verdict,
+        is_impossible=(is_available == 0) | zero,
+        permitted_cases=permitted,
+    )
+
+
+def advise(adviser: Adviser, shard: Shard) -> Advice:
+    """Return the predictions of a shard; the same rows whatever the shard they come in.
+
+    Parameters
+    ----------
+    adviser : Adviser
+    shard : Shard
+
+    Returns
+    -------
+    Advice
+
+    Raises
+    ------
+    PipelineError
+        If an explanation does not add up to its suitability.
+    """
+    config = adviser.config
+    dates = shard.features.set_index("decision_id")["decision_date"]
+    verdicts = judge(config, adviser.rules, shard.facts, dates)
+    targets = [target.name for target in adviser.model.targets]
+    weights = personal_weights(list(shard.features["decision_id"]), config.weights(targets), shard.preferences)
+    standing = stand(
+        adviser.model,
+        shard.features,
+        config.modalities,
+        weights,
+        circumstances(adviser, shard, verdicts),
+        config.settings.gates.propensity_floor,
+    )
+    explanation = explain(adviser.model, shard.features, standing, weights)
+    return Advice(
+        predictions=_rows(adviser, shard, standing, explanation, verdicts),
+        standing=standing,
+        explanation=explanation,
+        verdicts=verdicts,
+    )
+
+
+def _spoken(verdicts: Verdicts) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return the rules that spoke of each (decision, modality): worst verdict and all missing facts, worst first."""
+    spoken: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    found = verdicts.findings
+    columns = (found[name] for name in ("decision_id", "modality", "rule_id", "verdict", "missing_facts"))
+    for decision, modality, rule, verdict, missing in zip(*columns, strict=True):
+        rules = spoken.setdefault((decision, modality), {})
+        entry = rules.setdefault(rule, {"rule_id": rule, "verdict": verdict, "missing_facts": []})
+        if _VERDICT_ORDER[verdict] > _VERDICT_ORDER[entry["verdict"]]:
+            entry["verdict"] = verdict
+        entry["missing_facts"] += [fact for fact in missing if fact not in entry["missing_facts"]]
+    return {
+        key: sorted(rules.values(), key=lambda entry: (-_VERDICT_ORDER[entry["verdict"]], entry["rule_id"]))
+        for key, rules in spoken.items()
+    }
+
+
+def _products(verdicts: Verdicts) -> dict[tuple[str, str], list[dict[str, str]]]:
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    columns = (verdicts.products[name] for name in ("decision_id", "modality", "product", "verdict"))
+    for decision, modality, product, verdict in zip(*columns, strict=True):
+        found.setdefault((decision, modality), []).append({"product": product, "verdict": verdict})
+    return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _rank(value: float) -> int | None:
+    return None if np.isnan(value) else int(value)
+
+
+def _missing(rules: list[dict[str, Any]], unknown: Mapping[str, bool]) -> list[str]:
+    facts = [fact for rule in rules for fact in rule["missing_facts"]]
+    return list(dict.fromkeys([*facts, *(name for name, is_unknown in unknown.items() if is_unknown)]))
+
+
+def _rows(
+    adviser: Adviser, shard: Shard, standing: Standing, explanation: Explanation, verdicts: Verdicts
+) -> pd.DataFrame:
+    spoken, products = _spoken(verdicts), _products(verdicts)
+    following = next_displayed(standing)
+    is_available = availability(shard.candidates, standing.decisions, standing.modalities)
+    targets = [target.name for target in adviser.model.targets]
+    k = adviser.config.settings.top_reasons
+    patients = shard.features["patient_id"].to_list()
+    no_distance = shard.features["distance_km"].isna().to_list() if "distance_km" in shard.features else None
+    rows = []
+    for i, decision in enumerate(standing.decisions):
+        partly_known = not np.isnan(is_available[i]).all()
+        for j, modality in enumerate(standing.modalities):
+            rules = spoken.get((decision, modality), [])
+            value, half = standing.suitability[i, j], standing.half_widths[i, j]
+            outcomes = dict.fromkeys(OUTCOMES) | {
+                name: _number(standing.outcomes[i, j, place]) for place, name in enumerate(targets)
+            }
+            nearest = int(following[i, j])
+            unknown = {
+                "distance_km": no_distance is not None and no_distance[i],
+                f"available_{modality}": partly_known and bool(np.isnan(is_available[i, j])),
+            }
+            rows.append(
+                {
+                    "decision_id": decision,
+                    "patient_id": patients[i],
+                    "modality": modality,
+                    "status": str(standing.status[i, j]),
+                    "rank": _rank(standing.rank[i, j]),
+                    "model_rank": _rank(standing.model_rank[i, j]),
+                    "tied_with": [standing.modalities[o] for o in np.flatnonzero(standing.tied[i, j])],
+                    "suitability": _number(value),
+                    "suitability_low": _number(value - half),
+                    "suitability_high": _number(value + half),
+                    **outcomes,
+                    "burden": float(standing.burden[i, j]),
+                    "support": _number(standing.support[i, j]),
+                    "verdict": str(standing.verdict[i, j]),
+                    "rules": rules,
+                    "products": products.get((decision, modality), []),
+                    "overrides": [],
+                    "baseline": _number(explanation.baseline[i, j]),
+                    "reasons": reasons(explanation, i, j, k),
+                    "versus_next": None
+                    if nearest < 0
+                    else {"modality": standing.modalities[nearest], "items": versus(explanation, i, j, nearest, k)},
+                    "abstain_reason": str(standing.abstain_reason[i, j]) or None,
+                    "missing_facts": _missing(rules, unknown),
+                    "model_version": adviser.model_version,
+                    "ruleset_version": adviser.ruleset_version,
+                    "records_digest": shard.records_digest,
+                }
+            )
+    frame = pd.DataFrame(rows)
+    for name in ("rank", "model_rank"):
+        frame[name] = frame[name].astype("Int64")
+    return frame

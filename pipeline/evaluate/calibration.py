@@ -1,0 +1,96 @@
+"""Do predicted probabilities happen as often as they say, per outcome and modality?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.evaluate.censoring import concordance, horizon_weights
+from pipeline.learners import Evidence, Target
+
+Array = npt.NDArray[np.float64]
+
+_Z90 = 1.645
+_FEWEST = 40
+
+
+def _slope(predicted: Array, observed: Array, weight: Array) -> tuple[float, float, float] | None:
+    """Return slope, its standard error (robust) and intercept of observed on predicted."""
+    total = weight.sum()
+    centre = float(weight @ predicted / total)
+    spread = float(weight @ (predicted - centre) ** 2)
+    if spread / total < 1e-8:
+        return None
+    mean = float(weight @ observed / total)
+    slope = float(weight @ ((predicted - centre) * (observed - mean)) / spread)
+    residual = observed - mean - slope * (predicted - centre)
+    error = float(np.sqrt(np.sum((weight * (predicted - centre) * residual) ** 2)) / spread)
+    return slope, error, mean - slope * centre
+
+
+def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
+    known = np.flatnonzero(weight > 0)
+    count = int(np.clip(len(known) // 25, 1, 8))
+    order = known[np.argsort(predicted[known], kind="stable")]
+    rows = []
+    for part in np.array_split(order, count):
+        w = weight[part]
+        if w.sum() <= 0:
+            continue
+        mean = float(w @ observed[part] / w.sum())
+        error = float(np.sqrt(np.sum((w * (observed[part] - mean)) ** 2)) / w.sum())
+        rows.append(
+            {
+                "predicted": float(w @ predicted[part] / w.sum()),
+                "observed": mean,
+                "low": max(0.0, mean - _Z90 * error),
+                "high": min(1.0, mean + _Z90 * error),
+                "n": len(part),
+            }
+        )
+    return rows
+
+
+def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) -> dict[str, Any]:
+    own = evidence.arm == arm
+    predicted = evidence.outcomes[own, arm, k]
+    timed = "durable_control" if target.kind == "free_share" else target.name
+    months, event = evidence.follow_up.months[timed][own], evidence.follow_up.event[timed][own]
+    weight = horizon_weights(months, event, target.horizon_months)
+    observed = evidence.fold.observed[own, k]
+    found = _slope(predicted, observed, weight) if int((weight > 0).sum()) >= _FEWEST else None
+    risk = 1.0 - predicted if target.kind == "event_free" else predicted
+    c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months)
+    return {
+        "outcome": target.name,
+        "modality": modality,
+        "n": int(own.sum()),
+        "slope": None if found is None else found[0],
+        "slope_low": None if found is None else found[0] - _Z90 * found[1],
+        "slope_high": None if found is None else found[0] + _Z90 * found[1],
+        "intercept": None if found is None else found[2],
+        "c_index": None if c_index is None else c_index.value,
+        "c_index_low": None if c_index is None else c_index.low,
+        "c_index_high": None if c_index is None else c_index.high,
+        "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
+        "bins": _bins(predicted, observed, weight),
+    }
+
+
+def calibration(
+    evidence: Evidence, arms: tuple[str, ...], targets: tuple[Target, ...], time_limited: dict[str, bool]
+) -> list[dict[str, Any]]:
+    """Return calibration and discrimination of out-of-fold predictions, one row per (outcome, modality).
+
+    Slope and intercept are of a weighted linear regression of the outcome at the horizon on the prediction
+    (1 and 0 are perfect); bins, Brier score and C-index are weighted against censoring; intervals are 90 %.
+    A declared constant has no row.
+    """
+    return [
+        _one(evidence, arm, k, target, name)
+        for k, target in enumerate(targets)
+        for arm, name in enumerate(arms)
+        if target.kind != "free_share" or time_limited.get(name, False)
+    ]

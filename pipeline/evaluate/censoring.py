@@ -1,0 +1,83 @@
+"""How good are predicted probabilities when follow-up ends early?
+
+Inverse probability of censoring weights (IPCW) stand in for those lost before the horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_SMALLEST_G = 0.05
+
+
+def censoring_survival(months: Array, event: IntArray, at: Array) -> Array:
+    """Return the Kaplan-Meier probability of not being censored before each time `at`, shape like `at`.
+
+    Events of any kind end follow-up without censoring; a censoring at the same time as an event
+    counts after it.
+    """
+    order = np.lexsort((event == 0, months))
+    time, lost = months[order], (event[order] == 0)
+    at_risk = np.arange(len(time), 0, -1, dtype=float)
+    survival = np.cumprod(np.where(lost, 1.0 - 1.0 / at_risk, 1.0))
+    position = np.searchsorted(time, at, side="left")
+    return np.where(position == 0, 1.0, survival[np.maximum(position - 1, 0)])
+
+
+def horizon_weights(months: Array, event: IntArray, horizon: float) -> Array:
+    """Return IPCW weights of the outcome at the horizon, shape (n,); 0 for those censored before it."""
+    decided = (event > 0) & (months <= horizon)
+    known = decided | (months >= horizon)
+    g = np.maximum(censoring_survival(months, event, np.minimum(months, horizon)), _SMALLEST_G)
+    return np.where(known, 1.0 / g, 0.0)
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """A concordance index with a 90 % interval; higher is better, 0.5 is chance."""
+
+    value: float
+    low: float
+    high: float
+
+
+def concordance(months: Array, event: IntArray, risk: Array, horizon: float) -> Concordance | None:
+    """Return the IPCW concordance of a risk score up to the horizon, or None without comparable pairs.
+
+    Notes
+    -----
+    Uno's C: over pairs in which i has event 1 at T_i < T_j, T_i <= horizon, weight 1 / G(T_i)^2; tied
+    risks count one half. A competing event keeps its owner at risk for ever. The interval is the
+    Hajek projection's (delta method), level 90 %.
+
+    References
+    ----------
+    Uno et al., Statistics in Medicine 2011; 30: 1105-1117.
+    """
+    time = np.where(event == 2, np.inf, months)
+    is_case = (event == 1) & (months <= horizon)
+    cases = np.flatnonzero(is_case)
+    if not len(cases):
+        return None
+    g = np.maximum(censoring_survival(months, event, months[cases]), _SMALLEST_G)
+    concordant, comparable = np.zeros(len(months)), np.zeros(len(months))
+    for row, weight in zip(cases, 1.0 / g**2, strict=True):
+        later = time > months[row]
+        agree = np.where(risk[row] > risk, 1.0, np.where(risk[row] == risk, 0.5, 0.0)) * later * weight
+        pair = later * weight
+        concordant += agree
+        comparable += pair
+        concordant[row] += agree.sum()
+        comparable[row] += pair.sum()
+    pairs = comparable.sum() / 2
+    if pairs <= 0:
+        return None
+    value = float(concordant.sum() / 2 / pairs)
+    error = float(np.sqrt(np.sum((concordant - value * comparable) ** 2)) / pairs)
+    return Concordance(value=value, low=max(0.0, value - 1.645 * error), high=min(1.0, value + 1.645 * error))

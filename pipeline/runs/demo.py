@@ -1,0 +1,128 @@
+"""How does the whole journey look on an invented institution?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Config
+from pipeline.runs.cards import explain_case
+from pipeline.runs.institution import write_institution
+from pipeline.runs.model_dir import load_model
+from pipeline.runs.predict import Batch, predict
+from pipeline.runs.reading import check_records
+from pipeline.runs.reporting import Reporter
+from pipeline.runs.setup import read_setup
+from pipeline.runs.train import Trained, train
+from pipeline.simulate import SimulationSettings
+from pipeline.store import canonical_json, read_predictions, shipped, write_bytes
+
+_SEED = 20_240_501
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What the demonstration made.
+
+    Attributes
+    ----------
+    home : Path
+    trained : Trained
+    batch : Batch
+    config : Config
+    rows : list of dict
+        The predictions of one decision.
+    regret : dict of policy to float
+        True regret on new decisions, known because they are simulated.
+    """
+
+    home: Path
+    trained: Trained
+    batch: Batch
+    config: Config
+    rows: list[dict[str, Any]]
+    regret: dict[str, float]
+
+
+def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> Journey:
+    """Simulate, check, train, predict, explain one case and review.
+
+    Parameters
+    ----------
+    home : path
+        Folder for everything that is made.
+    decisions, new_decisions : int
+        Simulated decisions to train on, and new ones to score.
+    reporter : Reporter
+
+    Raises
+    ------
+    PipelineError
+        As the steps do.
+    """
+    workspace, records, fresh = home / "workspace", home / "records", home / "new-records"
+    with reporter.stage(f"Simulating {decisions} past and {new_decisions} new decisions"):
+        institution = write_institution(SimulationSettings(decisions=decisions, seed=_SEED), records)
+        write_institution(SimulationSettings(decisions=new_decisions, seed=_SEED + 1), fresh)
+    setup = read_setup(shipped("configs") / "base.yaml")
+    with reporter.stage("Checking records"):
+        report, account = check_records(records, setup)
+        write_bytes(home / "check.json", canonical_json(account))
+    reporter.say(
+        f"records: {'pass' if report.passed else 'FAIL'}, {sum(report.rows.values()):,} rows in "
+        f"{sum(count > 0 for count in report.rows.values())} tables, {len(report.findings)} finding(s)"
+    )
+    published = [{str(k): v for k, v in row.items()} for row in institution.comparison.to_dict("records")]
+    trained = train(records, setup, home / "run", workspace, reporter, published)
+    loaded = load_model("models:/mmrank@champion", workspace)
+    batch = predict(fresh, loaded, home / "predictions", reporter)
+    predictions = read_predictions(home / "predictions")
+    chosen = telling_case(predictions)
+    rows = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
+    truth = pd.read_parquet(fresh / "truth.parquet")
+    return Journey(home, trained, batch, loaded.setup.config, rows, true_regret(predictions, truth, _given(fresh)))
+
+
+def telling_case(predictions: pd.DataFrame) -> str:
+    """Return the first decision that shows most: ranked or tied modalities, and one a rule took out."""
+    ranked = predictions["status"].isin(["ranked", "tied"]).groupby(predictions["decision_id"]).sum()
+    status = predictions["status"].isin(["blocked", "indeterminate"])
+    waiting = status & (predictions["rules"].map(len) > 0)
+    missing = waiting & (predictions["missing_facts"].map(len) > 0)
+    stopped = missing.groupby(predictions["decision_id"]).any()
+    clear_first = (predictions["rank"] == 1).groupby(predictions["decision_id"]).sum() == 1
+    score = ranked.clip(upper=3) + 2.0 * stopped + 1.0 * clear_first
+    return str(score.sort_index().idxmax())
+
+
+def _given(records: Path) -> pd.DataFrame:
+    return pd.read_parquet(records / "decisions.parquet")[["decision_id", "modality"]]
+
+
+def true_regret(predictions: pd.DataFrame, truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, float]:
+    """Return true regret per policy on simulated decisions: value lost against each person's best modality.
+
+    The model chooses the largest suitability before guardrails, as the other policies know no rules.
+    """
+    kept = predictions.dropna(subset=["suitability"])
+    best = truth.groupby("decision_id")["suitability"].max()
+    value = truth.set_index(["decision_id", "modality"])["suitability"]
+    first = kept.loc[kept.groupby("decision_id")["suitability"].idxmax(), ["decision_id", "modality"]]
+    best = best.loc[first["decision_id"]]
+    one = str(truth[truth["decision_id"].isin(best.index)].groupby("modality")["suitability"].mean().idxmax())
+    own = given[given["decision_id"].isin(best.index)]
+
+    def lost(chosen: pd.DataFrame) -> float:
+        index = pd.MultiIndex.from_frame(chosen[["decision_id", "modality"]])
+        return float(np.mean(best.loc[chosen["decision_id"]].to_numpy() - value.loc[index].to_numpy()))
+
+    return {
+        "model": lost(first),
+        "one best modality": lost(first.assign(modality=one)),
+        "clinicians": lost(own),
+        "random": float(best.mean() - truth[truth["decision_id"].isin(best.index)]["suitability"].mean()),
+    }

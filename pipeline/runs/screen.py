@@ -1,0 +1,175 @@
+"""What does a person read on the terminal?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Config
+from pipeline.guardrails import RuleSet, rules_table
+from pipeline.records import RecordsReport
+from pipeline.runs.demo import Journey
+from pipeline.runs.predict import Batch
+from pipeline.runs.train import Trained
+
+_ORDER = {
+    "ranked": 0,
+    "tied": 0,
+    "abstained": 1,
+    "indeterminate": 2,
+    "blocked": 3,
+    "too_few_cases": 4,
+    "unavailable": 5,
+}
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name)
+    return table
+
+
+def records_shown(report: RecordsReport, account: Mapping[str, Any], console: Console) -> None:
+    """Show what a check found."""
+    stamp = " (SIMULATED)" if report.simulated else ""
+    console.print(f"records {'pass' if report.passed else 'FAIL'}{stamp}: digest {report.digest[:16]}", markup=False)
+    rows = _table("table", "rows")
+    for name, count in report.rows.items():
+        rows.add_row(name, f"{count:,}")
+    console.print(rows)
+    found = _table("severity", "where", "rule", "rows", "message")
+    for finding in report.findings:
+        where = f"{finding.table}.{finding.column}" if finding.column else finding.table
+        found.add_row(finding.severity, where, finding.rule, f"{finding.count:,}", finding.message)
+    if report.findings:
+        console.print(found)
+    steps = _table("step", "rows in", "rows out", "why")
+    for step in report.attrition:
+        steps.add_row(step.step, f"{step.rows_in:,}", f"{step.rows_out:,}", step.reason)
+    console.print(steps)
+    console.print(
+        f"missingness of {len(account.get('missingness', []))} codes by modality is in check.json", markup=False
+    )
+
+
+def comparison_shown(comparison: pd.DataFrame, out: Path, console: Console) -> None:
+    """Show simulated against published rates."""
+    table = _table("quantity", "modality", "simulated", "published", "band", "", "source")
+    for row in comparison.to_dict("records"):
+        simulated = "-" if pd.isna(row["simulated"]) else f"{row['simulated']:.3g}"
+        mark = "ok" if row["within"] else "outside"
+        band = f"{row['low']:.3g} to {row['high']:.3g}"
+        table.add_row(
+            str(row["quantity"]),
+            str(row["modality"]),
+            simulated,
+            f"{row['published']:.3g}",
+            band,
+            mark,
+            str(row["source"]),
+        )
+    console.print(table)
+    console.print(f"SIMULATED records are in {out}: a demonstration and a test bench, never evidence.", markup=False)
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["suitability"]):
+        return "no model"
+    return f"{row['suitability']:+.2f} ({row['suitability_low']:+.2f} to {row['suitability_high']:+.2f})"
+
+
+def _why(row: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
+    if row["status"] in ("blocked", "indeterminate"):
+        rules = [rule for rule in row["rules"] if rule["verdict"] == row["status"]]
+        facts = list(dict.fromkeys(fact for rule in rules for fact in rule["missing_facts"]))
+        named = ", ".join(str(rule["rule_id"]) for rule in rules[:2])
+        return f"{named}; missing: {', '.join(facts[:3])}" if facts else named
+    if row["status"] == "abstained":
+        return str(row["abstain_reason"]).replace("_", " ")
+    if row["status"] not in ("ranked", "tied"):
+        return ""
+    told = [item for item in row["reasons"] if item["feature"] not in ("all_other", "burden")][:3]
+    return ", ".join(f"{meanings.get(item['feature'], item['feature'])} {item['contribution']:+.3f}" for item in told)
+
+
+def case_shown(rows: Sequence[Mapping[str, Any]], config: Config, console: Console) -> None:
+    """Show one decision: ranked modalities with interval, verdict and top reasons, then those without a rank."""
+    labels = {entry.id: entry.label for entry in config.modalities}
+    table = _table("rank", "modality", "suitability (90 %)", "status", "verdict", "why")
+    keyed = sorted(rows, key=lambda r: (_ORDER[r["status"]], r["rank"] if pd.notna(r["rank"]) else 99, -_value(r)))
+    for row in keyed:
+        rank = "-" if pd.isna(row["rank"]) else str(int(row["rank"]))
+        status = str(row["status"]).replace("_", " ")
+        verdict = str(row["verdict"]).replace("_", " ")
+        table.add_row(rank, labels[str(row["modality"])], _interval(row), status, verdict, _why(row, {}))
+    console.print(table)
+
+
+def _value(row: Mapping[str, Any]) -> float:
+    return -9.0 if pd.isna(row["suitability"]) else float(row["suitability"])
+
+
+def trained_shown(trained: Trained, console: Console) -> None:
+    """Show what training found."""
+    evaluation = trained.evaluation
+    cohort = _table("modality", "decisions", "patients", "ranked")
+    for row in evaluation["cohort"]["modalities"]:
+        cohort.add_row(row["label"], f"{row['decisions']:,}", f"{row['patients']:,}", row["reason"] or "yes")
+    console.print(cohort)
+    league = _table("policy", "value (90 %)", "less clinicians (s.e.)", "true regret")
+    for row in evaluation["league"]:
+        regret = "-" if row["true_regret"] is None else f"{row['true_regret']:.4f}"
+        interval = f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        league.add_row(row["label"], interval, f"{row['difference']:+.3f} ({row['difference_se']:.3f})", regret)
+    console.print(league)
+    console.print(evaluation["learner"]["words"], markup=False)
+    console.print(f"verdict: {evaluation['verdict']['words']}", markup=False)
+    console.print(
+        f"model {trained.model_version}, registered as mmrank version {trained.registered_version} (champion)\n"
+        f"run: {trained.run_directory}   page: {trained.run_directory / 'review.html'}",
+        markup=False,
+    )
+
+
+def batch_shown(batch: Batch, console: Console) -> None:
+    """Show what a batch wrote."""
+    listed = ", ".join(f"{status.replace('_', ' ')} {count:,}" for status, count in sorted(batch.statuses.items()))
+    console.print(
+        f"{batch.decisions:,} decisions, {batch.rows:,} rows, {batch.parts} part(s) in {batch.out}", markup=False
+    )
+    if listed:
+        console.print(f"statuses: {listed}", markup=False)
+
+
+def rules_shown(rules: RuleSet, console: Console) -> None:
+    """Show the rule table."""
+    table = _table("id", "status", "effect", "applies to", "when", "unknown", "source")
+    for row in rules_table(rules):
+        table.add_row(
+            row["id"], row["status"], row["effect"], row["applies_to"], row["when"], row["when_unknown"], row["source"]
+        )
+    console.print(table)
+
+
+def journey_shown(journey: Journey, console: Console) -> None:
+    """Show the end of the demonstration: one patient, the true regret, and where the files are."""
+    trained_shown(journey.trained, console)
+    console.print("\nOne new decision (SIMULATED):", markup=False)
+    case_shown(journey.rows, journey.config, console)
+    batch_shown(journey.batch, console)
+    listed = ", ".join(f"{name} {value:.4f}" for name, value in journey.regret.items())
+    console.print(f"true regret on the new decisions (lower is better): {listed}", markup=False)
+    console.print(
+        f"\nrecords     {journey.home / 'records'}\nmodel       {journey.trained.run_directory / 'model'}\n"
+        f"predictions {journey.home / 'predictions'}\ncase card   {journey.home / 'case.html'}\n"
+        f"review      {journey.trained.run_directory / 'review.html'}\n"
+        "Everything here is simulated: a demonstration, never evidence.",
+        markup=False,
+    )

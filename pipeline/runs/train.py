@@ -1,0 +1,302 @@
+"""How do records become a registered model?"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from pipeline.advice import Adviser, Shard, advise, availability, judge
+from pipeline.config import Config
+from pipeline.errors import GateError
+from pipeline.evaluate import Material, evaluate, leak_audit, refuse_leaks
+from pipeline.features import model_columns, propensity_columns
+from pipeline.guardrails import Verdicts, structural_zero
+from pipeline.labels import build_labels
+from pipeline.learners import SMALL_CELL, ModalityRanker, Target
+from pipeline.review import review_page
+from pipeline.runs.model_dir import save_model, speaking_model
+from pipeline.runs.reading import Known, read_known
+from pipeline.runs.reporting import Reporter
+from pipeline.runs.setup import Setup
+from pipeline.schema import Step
+from pipeline.store import (
+    canonical_json,
+    new_folder,
+    read_model,
+    record_run,
+    register,
+    set_champion,
+    write_bytes,
+    write_text,
+)
+from pipeline.vocabulary import HIGHER_IS_BETTER
+
+_KINDS = {"durable_control": "event_free", "treatment_free": "free_share"}
+_PACKAGES = ("mmrank", "lightgbm", "scikit-learn", "pandas", "numpy", "duckdb", "mlflow", "shap")
+_SAMPLE = 600
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made.
+
+    Attributes
+    ----------
+    run_directory : Path
+    model_version : str
+        Digest of the model directory.
+    registered_version : str
+        Of `mmrank` in the registry.
+    evaluation : dict
+    """
+
+    run_directory: Path
+    model_version: str
+    registered_version: str
+    evaluation: dict[str, Any]
+
+
+def train(
+    records: Path,
+    setup: Setup,
+    out: Path,
+    workspace: Path,
+    reporter: Reporter,
+    published: list[dict[str, Any]] | None = None,
+) -> Trained:
+    """Train, evaluate, register and, when it loads back and predicts, make champion.
+
+    Parameters
+    ----------
+    records : path
+        Directory of tables or a `.duckdb` file.
+    setup : Setup
+    out : path
+        Run directory; must not exist or be empty.
+    workspace : path
+        Holds the MLflow store.
+    reporter : Reporter
+    published : list or None
+        Simulated against published rates, shown in the review of simulated records.
+
+    Raises
+    ------
+    SchemaError, NoOverlapError, GateError
+        As their messages say; on a failed student gate everything is written but nothing is registered.
+    """
+    home = new_folder(out)
+    known = read_known(records, setup, training=True, reporter=reporter)
+    ranker, material = _learn(known, setup, reporter)
+    with reporter.stage("Evaluating"):
+        evaluation = evaluate(material)
+    about = _about(known, setup, ranker)
+    version_saved = save_model(home / "model", ranker.model_, setup, about)
+    evaluation |= {
+        "title": setup.config.settings.title,
+        "simulated": known.records.simulated,
+        "model_version": version_saved,
+        "ruleset_version": setup.rules.digest[:16],
+        "records_digest": known.records.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "seed": setup.config.settings.learner.seed,
+        "published": published,
+    }
+    page = review_page(evaluation)
+    write_bytes(home / "evaluation.json", canonical_json(evaluation))
+    write_text(home / "review.html", page)
+    if not evaluation["learner"]["student"]["passed"]:
+        raise GateError(
+            f"{home}: the students do not follow the committee closely enough (check C07 in review.html), so the model "
+            "was not registered. Raise learner.student_rows or student_trees, or look at the data with fewer features."
+        )
+    with reporter.stage("Registering with MLflow"):
+        registered = _register(home, workspace, setup, evaluation, page)
+    return Trained(home, version_saved, registered, evaluation)
+
+
+def targets_of(config: Config, labels: pd.DataFrame) -> tuple[Target, ...]:
+    """Return the outcomes to learn: those configured that at least one person had."""
+    found = []
+    for name in config.outcome_names:
+        kind = _KINDS.get(name, "incidence")
+        limited = any(entry.time_limited for entry in config.modalities)
+        if kind == "free_share" and not (limited and "durable_control" in config.outcome_names):
+            continue
+        if kind != "free_share" and not (labels[f"{name}_event"] == 1).any():
+            continue
+        horizon = config.settings.outcomes[name].horizon_months
+        sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
+        found.append(Target(name=name, kind=cast(Any, kind), horizon_months=horizon, sign=sign))
+    return tuple(found)
+
+
+def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRanker, Material]:
+    config, settings = setup.config, setup.config.settings
+    labels = build_labels(known.connection, settings.outcomes, config.drugs, settings.cohort.data_cut_date)
+    frame = labels.frame
+    rows = known.features["decision_id"].isin(set(frame["decision_id"])).to_numpy()
+    features = known.features[rows].reset_index(drop=True)
+    facts = known.facts[rows]
+    points = known.points[rows].reset_index(drop=True)
+    names = model_columns(setup.spec, config.modalities)
+    audit = leak_audit(features, names, frame["modality"], settings.gates.leak_auc_stop, settings.gates.leak_auc_report)
+    refuse_leaks(audit, settings.gates.leak_auc_stop)
+    verdicts = judge(config, setup.rules, facts, features.set_index("decision_id")["decision_date"])
+    is_impossible = _impossible(known, verdicts, features["decision_id"], config)
+    targets = targets_of(config, frame)
+    ranker = ModalityRanker(
+        targets=targets,
+        weights=config.weights([target.name for target in targets]),
+        time_limited={entry.id: entry.time_limited for entry in config.modalities},
+        min_cases={entry.id: entry.min_cases for entry in config.modalities},
+        min_events={entry.id: entry.min_events for entry in config.modalities},
+        features=names,
+        propensity_features=_propensity_names(features, setup),
+        modifiers=[entry.name for entry in setup.spec.features if entry.modifier],
+        settings=settings.learner,
+        gates=settings.gates,
+    )
+    with reporter.stage("Learning (cross-fit, committee, students)") as advance:
+        ranker.fit(
+            features,
+            frame["modality"],
+            frame,
+            groups=points["patient_id"],
+            eligible=~is_impossible,
+            products=points["product"] if points["product"].notna().any() else None,
+            advance=advance,
+        )
+    adviser = Adviser(ranker.model_, config, setup.rules, "", "")
+    chosen = features.iloc[:: max(1, len(features) // _SAMPLE)].reset_index(drop=True)
+    with reporter.stage("Explaining a sample"):
+        sample = advise(adviser, shard_of(known, chosen, facts.loc[chosen["decision_id"]]))
+    material = Material(
+        config=config,
+        rules=setup.rules,
+        ranker=ranker,
+        features=features,
+        labels=frame,
+        patients=points["patient_id"],
+        is_impossible=is_impossible,
+        verdicts=verdicts,
+        sample=sample,
+        sample_features=chosen,
+        meanings={entry.name: entry.meaning for entry in setup.spec.features},
+        attrition=_steps(known, labels.steps),
+        leak_audit=audit,
+        truth=_truth(known),
+    )
+    return ranker, material
+
+
+def _propensity_names(features: pd.DataFrame, setup: Setup) -> list[str]:
+    """Return the propensity columns, with the sites of at least eleven decisions as declared levels."""
+    names = list(propensity_columns(setup.spec, setup.config.modalities))
+    counts = features["site_id"].value_counts()
+    large = sorted(str(site) for site, count in counts.items() if count >= SMALL_CELL)
+    if len(large) < 2:
+        return [name for name in names if name != "site_id"]
+    features["site_id"] = pd.Categorical(features["site_id"].astype("object"), categories=large)
+    return names
+
+
+def _impossible(known: Known, verdicts: Verdicts, decisions: pd.Series, config: Config) -> pd.DataFrame:
+    """Return structural zeros: not available, or blocked by a non-overridable rule; bool, one column per modality."""
+    zero = structural_zero(verdicts).reindex(index=decisions, columns=list(config.modality_ids))
+    absent = availability(known.candidates, list(decisions), config.modality_ids) == 0
+    return pd.DataFrame(zero.to_numpy(dtype=bool) | absent, columns=list(config.modality_ids))
+
+
+def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame) -> Shard:
+    """Return the tables of some decisions."""
+    ids = set(features["decision_id"])
+    return Shard(
+        features=features,
+        facts=facts,
+        candidates=known.candidates[known.candidates["decision_id"].isin(ids)],
+        preferences=known.preferences[known.preferences["decision_id"].isin(ids)],
+        records_digest=known.records.digest,
+    )
+
+
+def _steps(known: Known, more: tuple[Step, ...]) -> list[Step]:
+    return [*known.records.attrition, *known.cohort.steps, *more]
+
+
+def _truth(known: Known) -> pd.DataFrame | None:
+    """Return the simulator's truth, only of records that say they are simulated."""
+    tables = {row[0] for row in known.connection.execute("show tables").fetchall()}
+    if not known.records.simulated or "extract_truth" not in tables:
+        return None
+    return known.connection.execute(
+        "select decision_id, modality, cast(suitability as double) as suitability from extract_truth"
+    ).df()
+
+
+def _about(known: Known, setup: Setup, ranker: ModalityRanker) -> dict[str, Any]:
+    counts = {name: gate.cases if gate.cases >= SMALL_CELL else 0 for name, gate in ranker.gates_.items()}
+    return {
+        "title": setup.config.settings.title,
+        "simulated": known.records.simulated,
+        "arm_cases": counts,
+        "recorded_events": list(known.records.recorded_events),
+    }
+
+
+def _register(home: Path, workspace: Path, setup: Setup, evaluation: dict[str, Any], page: str) -> str:
+    model = next(row for row in evaluation["league"] if row["policy"] == "model")
+    metrics: dict[str, float | None] = {
+        "policy_value": model["value"],
+        "policy_value_se": model["se"],
+        "difference_from_clinicians": model["difference"],
+        "difference_from_clinicians_se": model["difference_se"],
+        "true_regret": model["true_regret"],
+        "shrinkage": evaluation["learner"]["shrinkage"],
+        "student_top_choice_agreement": evaluation["learner"]["student"]["top_choice_agreement"],
+        "student_rms_distance": evaluation["learner"]["student"]["rms_distance"],
+        "issues": float(sum(check["result"] == "issue" for check in evaluation["checks"])),
+    }
+    run_id = record_run(
+        workspace,
+        experiment="mmrank",
+        run_name=home.name,
+        parameters={
+            "title": evaluation["title"],
+            "decisions": evaluation["cohort"]["decisions"],
+            "modalities": ", ".join(setup.config.modality_ids),
+            "records_digest": evaluation["records_digest"],
+            "ruleset_version": evaluation["ruleset_version"],
+            "model_version": evaluation["model_version"],
+            **{f"learner.{name}": value for name, value in setup.config.settings.learner.model_dump().items()},
+        },
+        metrics=metrics,
+        model_directory=home / "model",
+        tables={
+            "league": pd.DataFrame(evaluation["league"]),
+            "calibration": pd.DataFrame(evaluation["calibration"]).drop(columns="bins"),
+            "overlap": pd.DataFrame(evaluation["overlap"]["arms"]).drop(columns="quantiles"),
+            "checks": pd.DataFrame(evaluation["checks"]),
+        },
+        report_html=page,
+        documents={"evaluation.json": json.dumps(evaluation, indent=1)},
+        tags={
+            "mmrank.simulated": str(evaluation["simulated"]).lower(),
+            "mmrank.verdict": evaluation["verdict"]["result"],
+        },
+    )
+    registered = register(workspace, run_id)
+    set_champion(workspace, registered, _predicts)
+    return registered
+
+
+def _predicts(directory: Path) -> None:
+    """Load the registered files back; raises unless the canary rows predict what they did."""
+    speaking_model(directory, read_model(directory))
