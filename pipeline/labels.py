@@ -139,7 +139,7 @@ def _dates(
             min(case when event = 'death' and event_date <= {cut} then event_date end) as death,
             min(case when is_own and event = 'toxicity' and event_date > decision_date
                 and term in ({terms}) and grade >= {grade} then event_date end) as toxicity,
-            max(least(event_date, {cut})) as last_seen,
+            max(case when event_date is not null then least(event_date, {cut}) end) as last_seen,
             min(case when next_decision <= {cut} then next_decision end) as next_decision
         from seen
         group by decision_id, patient_id, modality, decision_date

@@ -72,6 +72,10 @@ class FieldSpec(Declared):
         What an array (`x-items`) or an object (`fields`) holds, for the reader.
     lower : bool
         Text is lower-cased on the way in (`x-lower`).
+    roles : tuple of str
+        Of a feature: who reads it (`x-roles`).
+    modifier : bool
+        Of a feature: whether it is a declared effect modifier (`x-modifier`).
     """
 
     name: str
@@ -84,6 +88,8 @@ class FieldSpec(Declared):
     inner: Any = Field(default=None, alias="fields")
     codes: tuple[str, ...] = Field(default=(), alias="x-codes")
     lower: bool = Field(default=False, alias="x-lower")
+    roles: tuple[str, ...] = Field(default=(), alias="x-roles")
+    modifier: bool = Field(default=False, alias="x-modifier")
 
     @property
     def low(self) -> float | str | None:
@@ -186,6 +192,7 @@ class TableSchema(Declared):
     meaning: str = Field(default="", alias="x-meaning")
     made_by: str | None = Field(default=None, alias="x-made-by")
     files: str | None = Field(default=None, alias="x-files")
+    version: str | None = Field(default=None, alias="x-version")
     fields: tuple[FieldSpec, ...]
     primary_key: tuple[str, ...] = Field(default=(), alias="primaryKey")
     foreign_keys: tuple[ForeignKey, ...] = Field(default=(), alias="foreignKeys")
