@@ -1,0 +1,155 @@
+"""A wrong rule file never runs: it gets an error that names file, field and what was wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.declared import parse_yaml
+from pipeline.errors import RuleError
+from pipeline.guardrails import parse_rules
+from tests.guardrails.shipped import CATALOGUE, PRODUCTS
+
+GOOD = """\
+id: g21-car-t-ecog-3-or-worse
+evidence_id: G21
+title: CAR T-cells at ECOG 3 or worse
+status: active
+applies_to: {safety_class: [car_t]}
+jurisdiction: any
+when: {fact: ecog, ge: 3, unit: score}
+effect: block
+overridable: true
+when_unknown: indeterminate
+reason: Trials took ECOG 0 to 1.
+action: Assess performance status.
+source:
+  document: EBMT/EHA CAR T recommendations
+  section: Table 1
+evidence: verified
+owner: clinical-safety
+effective_from: 2000-01-01
+review_by: 2027-05-23
+examples:
+  - {given: {ecog: 2}, verdict: clear}
+  - {given: {ecog: 3}, verdict: blocked}
+  - {given: {ecog: null}, verdict: indeterminate}
+"""
+WHEN = "when: {fact: ecog, ge: 3, unit: score}"
+HIV = "{fact: hiv, is: true}"
+ECOG = "{fact: ecog, ge: 3, unit: score}"
+PASSES = "an unknown fact would pass this block"
+CLASS = "{safety_class: [car_t]}"
+
+
+def read(text: str) -> Any:
+    return parse_rules({"bad.yaml": parse_yaml(text, "bad.yaml", RuleError)}, CATALOGUE, PRODUCTS)
+
+
+def test_the_rule_that_the_others_spoil_is_good():
+    assert len(read(GOOD).rules) == 1
+
+
+HOSTILE = [
+    # what is spoiled | text replaced | by | words of the message
+    ("alias", WHEN, "when: &a {fact: ecog, ge: 3, unit: score}\nnot: *a", "aliases"),
+    ("tag", "owner: clinical-safety", "owner: !!python/name:os.system x", "tag"),
+    ("duplicate key", "status: active", "status: active\nstatus: draft", "duplicate key 'status'"),
+    ("duplicate key inside", WHEN, "when: {fact: ecog, fact: age, ge: 3}", "duplicate key 'fact'"),
+    ("no is not false", "overridable: true", "overridable: no", "overridable: .*got 'no'"),
+    ("yes is not true", "overridable: true", "overridable: yes", "overridable: .*got 'yes'"),
+    ("012 is not a number", "ge: 3", "ge: 012", "when.ge: 'ecog' is a number, got '012'"),
+    ("0x3 is not a number", "ge: 3", "ge: 0x3", "when.ge: 'ecog' is a number"),
+    ("not a number", "ge: 3", "ge: .nan", "when.ge: 'ecog' is a number"),
+    ("yes-no against a number", "ge: 3", "ge: true", "when.ge: 'ecog' is a number"),
+    ("expression", WHEN, 'when: "ecog >= 3"', "when: .*wanted a mapping.*expressions are not read"),
+    ("call in a name", "fact: ecog", 'fact: "__import__(1)"', r"when.fact: unknown fact '__import__\(1\)'"),
+    ("attribute in a name", "fact: ecog", "fact: ecog.__class__", "when.fact: unknown fact 'ecog.__class__'"),
+    ("misspelt fact", "fact: ecog", "fact: ecgo", "unknown fact 'ecgo'; did you mean 'ecog'"),
+    ("fact is a list", "fact: ecog", "fact: [ecog]", "when.fact: unknown fact"),
+    ("unknown operator", "ge: 3", "above: 3", "wanted exactly one of is, equals"),
+    ("two operators", "ge: 3", "ge: 3, le: 4", "wanted exactly one of is, equals"),
+    ("no unit", ", unit: score", "", "when.unit: missing; write unit: score"),
+    ("wrong unit", "unit: score", "unit: mg/dL", "when.unit: got 'mg/dL', but 'ecog' is in score"),
+    ("wrong type", WHEN, "when: {fact: hiv, ge: 3}", "when.ge: 'hiv' is yes or no"),
+    ("word against yes or no", WHEN, "when: {fact: hiv, is: no}", "when.is: 'hiv' is yes or no, got 'no'"),
+    ("unknown level", WHEN, "when: {fact: sex, is: mael}", "unknown level 'mael' of 'sex'; did you mean 'male'"),
+    ("low above high", "ge: 3", "between: [4, 3]", "when.between: wanted .low, high."),
+    ("below the smallest", "ge: 3", "lt: 0", "can never be true"),
+    ("contradicts itself", WHEN, f"when: {{all: [{{fact: ecog, lt: 2, unit: score}}, {ECOG}]}}", "can never be true"),
+    ("always true", "ge: 3", "ge: 0", "is always true"),
+    ("empty list", WHEN, "when: {all: []}", "when.all: wanted a list"),
+    ("two kinds", WHEN, f"when: {{all: [{HIV}], any: [{HIV}]}}", "exactly one of all, any"),
+    ("count too high", WHEN, f"when: {{at_least: 2, of: [{HIV}]}}", "at_least: got 2, wanted a whole number"),
+    ("too deep", WHEN, "when: " + "{not: " * 9 + "{fact: hiv, is: true}" + "}" * 9, "nested deeper"),
+    ("known guards a block", WHEN, f"when: {{all: [{{fact: ecog, known: true}}, {ECOG}]}}", PASSES),
+    ("not known passes", WHEN, f"when: {{all: [{{fact: hiv, known: true}}, {ECOG}]}}", PASSES),
+    ("weak unknown", "when_unknown: indeterminate", "when_unknown: caution", "of a block must be indeterminate"),
+    ("clear unknown", "when_unknown: indeterminate", "when_unknown: clear", "when_unknown: "),
+    ("no source", "source:\n  document: EBMT/EHA CAR T recommendations\n  section: Table 1\n", "", "source: missing"),
+    ("empty source", "section: Table 1", 'section: ""', "source.section"),
+    ("no owner", "owner: clinical-safety\n", "", "owner: missing"),
+    ("bad date", "review_by: 2027-05-23", "review_by: 2027-13-01", "review_by: wanted an ISO date"),
+    ("date as number", "effective_from: 2000-01-01", "effective_from: 2000", "effective_from: wanted an ISO date"),
+    ("review before start", "review_by: 2027-05-23", "review_by: 1999-01-01", "review_by must be later"),
+    ("recalled and active", "evidence: verified", "evidence: recalled", "may not rest on recalled evidence"),
+    ("unknown safety class", "[car_t]", "[cart]", "no product has the safety_class 'cart'; did you mean 'car_t'"),
+    ("unknown product", CLASS, "{product: [cilta]}", "product 'cilta'; did you mean 'cilta_cel'"),
+    ("unknown modality", CLASS, "{modality: [cart]}", "no product has the modality 'cart'"),
+    ("applies to nothing", CLASS, "{}", "applies_to: wanted either everything"),
+    ("everything and more", CLASS, "{everything: true, product: [ide_cel]}", "applies_to: wanted either everything"),
+    ("list as a word", CLASS, "{safety_class: car_t}", "applies_to.safety_class"),
+    ("unknown setting", "owner: clinical-safety", "owner: clinical-safety\nseverity: high", "severity: unknown"),
+    ("misspelt setting", "overridable: true", "overidable: true", "did you mean 'overridable'"),
+    ("unknown status", "status: active", "status: live", "status: "),
+    ("id of another rule", "id: g21-", "id: g22-", "id must begin with its evidence id"),
+    ("id with a path", "id: g21-car-t-ecog-3-or-worse", "id: ../g21", "id: "),
+    ("evidence beyond 52", "evidence_id: G21", "evidence_id: G53", "evidence_id: "),
+    ("wrong example", "{ecog: 2}", "{ecog: 3}", r"examples\[0\]: the rule gives 'blocked' here"),
+    ("no unknown example", "  - {given: {ecog: null}, verdict: indeterminate}\n", "", "none leaves it unknown"),
+    ("no tripping example", "  - {given: {ecog: 3}, verdict: blocked}\n", "", "examples: none trips the rule"),
+    ("example of another fact", "{ecog: 2}", "{ecog: 2, lvef: 3}", "does not read 'lvef'"),
+    ("example without the fact", "{ecog: 2}", "{}", "'ecog' is missing; write null"),
+    ("example of another type", "{ecog: 2}", '{ecog: "2"}', r"examples\[0\].given.ecog: got '2', wanted a number"),
+    ("override of a caution", "effect: block", "effect: caution", "overridable belongs to blocks"),
+    ("not a mapping", GOOD, "- a\n- b\n", "wanted a mapping"),
+    ("not YAML", WHEN, "when: {fact: ecog, ge: 3", "line"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
+def test_a_hostile_rule_file_is_refused_with_file_field_and_what_was_wanted(old, new, message):
+    assert old in GOOD
+    with pytest.raises(RuleError, match=message) as problem:
+        read(GOOD.replace(old, new, 1))
+    assert "bad.yaml" in str(problem.value)
+
+
+def test_all_problems_of_all_files_are_told_at_once():
+    files = {
+        "one.yaml": parse_yaml(GOOD.replace("fact: ecog", "fact: egoc").replace("owner: clinical-safety\n", ""), "one"),
+        "two.yaml": parse_yaml(GOOD.replace("unit: score", "unit: kg"), "two"),
+    }
+
+    with pytest.raises(RuleError) as problem:
+        parse_rules(files, CATALOGUE, PRODUCTS)
+
+    for words in ("one.yaml: when.fact", "one.yaml: owner", "two.yaml: when.unit", "is already the id of one.yaml"):
+        assert words in str(problem.value)
+
+
+def test_an_active_rule_on_a_recalled_label_is_refused():
+    text = GOOD.replace(CLASS, "{product: [cilta_cel]}").replace("jurisdiction: any", "jurisdiction: eu")
+    text = text.replace(WHEN, "when: {label: approval_status, is: not_approved}")
+
+    with pytest.raises(RuleError, match="the eu label of 'cilta_cel' is recalled"):
+        read(text)
+
+
+def test_a_rule_of_too_many_facts_is_refused():
+    many = [name for name, fact in CATALOGUE.items() if fact.type == "boolean"][:10]
+    parts = ", ".join(f"{{fact: {name}, is: true}}" for name in many)
+
+    with pytest.raises(RuleError, match="more than 50,000 situations"):
+        read(GOOD.replace(WHEN, f"when: {{any: [{parts}]}}"))
