@@ -14,6 +14,7 @@ from pipeline.advice import Advice
 from pipeline.config import Config
 from pipeline.evaluate.calibration import calibration
 from pipeline.evaluate.checks import checks, verdict
+from pipeline.evaluate.discrimination import discrimination
 from pipeline.evaluate.league import league, policies, propensity_mass
 from pipeline.evaluate.overlap import overlap
 from pipeline.evaluate.reading import global_shap, missingness, student_fidelity
@@ -104,6 +105,7 @@ def evaluate(material: Material) -> dict[str, Any]:
         "overlap": overlap(evidence, ranker.arms_, labels, gates.propensity_floor),
         "league": league(evidence, weighted_burden, found, truth),
         "calibration": calibration(evidence, ranker.arms_, targets, limited),
+        "discrimination": discrimination(evidence, rows, targets),
         "learner": {
             "weights": dict(ranker.blend_.weights),
             "shrinkage": ranker.shrinkage_.factor,

@@ -9,7 +9,7 @@ from pipeline.review.blocks import Block, Cell, Column, Figure, Panel, Section, 
 from pipeline.review.charts import CalibrationPoint, Estimate, bar_plot, calibration_plot, interval_plot, scale_over
 from pipeline.review.cohort_sections import modality_label, shown_cases
 from pipeline.review.numerals import decimal, percent, signed, with_span
-from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in
+from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in, texts_in
 from pipeline.review.small_cells import SMALLEST_SHOWN, UNDER, ShownCount, masked_line
 from pipeline.review.wording import outcome_label, plain_name
 
@@ -85,6 +85,9 @@ def calibration_section(evaluation: Mapping[str, Any]) -> Section:
     if not entries:
         return Section("calibration", "Calibration", question)
     blocks: list[Block] = [_calibration_table(evaluation, entries)]
+    compared = mappings_in(evaluation.get("discrimination"))
+    if compared:
+        blocks.append(_discrimination_table(compared))
     for outcome in dict.fromkeys(text_in(entry.get("outcome")) for entry in entries):
         figure = _calibration_figure(evaluation, outcome, [e for e in entries if text_in(e.get("outcome")) == outcome])
         if figure is not None:
@@ -113,6 +116,23 @@ def _calibration_table(evaluation: Mapping[str, Any], entries: list[Mapping[str,
     labels = ("Decisions", "Slope (interval)", "Intercept", "C-index (interval)", "Brier")
     heads = columns(("Outcome, modality", *labels), numbers=labels)
     return Table("One row per outcome and modality, out of fold", heads, tuple(lines), stacked=True)
+
+
+def _discrimination_table(compared: list[Mapping[str, Any]]) -> Table:
+    """Return the C-index of all modalities together, beside that of the baseline facts alone."""
+    lines = []
+    for entry in compared:
+        own, simple = (
+            with_span(*(number_in(entry.get(f"{name}{end}")) for end in ("", "_low", "_high")))
+            for name in ("model", "baseline")
+        )
+        facts = " and ".join(plain_name(name) for name in texts_in(entry.get("baseline_features")))
+        lines.append(
+            row(Cell(outcome_label(text_in(entry.get("outcome"))), facts and f"baseline: {facts}"), own, simple)
+        )
+    labels = ["C-index of the model", "C-index of the baseline"]
+    caption = "One row per outcome, all modalities together, out of fold"
+    return Table(caption, columns(("Outcome", *labels), numbers=labels), tuple(lines))
 
 
 def _calibration_figure(evaluation: Mapping[str, Any], outcome: str, entries: list[Mapping[str, Any]]) -> Figure | None:

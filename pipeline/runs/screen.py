@@ -129,6 +129,9 @@ def trained_shown(trained: Trained, console: Console) -> None:
         interval = f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         league.add_row(row["label"], interval, f"{row['difference']:+.3f} ({row['difference_se']:.3f})", regret)
     console.print(league)
+    for row in evaluation["discrimination"]:
+        if row["model"] is not None:
+            console.print(_discrimination(row), markup=False)
     console.print(evaluation["learner"]["words"], markup=False)
     console.print(f"verdict: {evaluation['verdict']['words']}", markup=False)
     console.print(
@@ -136,6 +139,15 @@ def trained_shown(trained: Trained, console: Console) -> None:
         f"run: {trained.run_directory}   page: {trained.run_directory / 'review.html'}",
         markup=False,
     )
+
+
+def _discrimination(row: Mapping[str, Any]) -> str:
+    own = f"{row['model']:.2f} ({row['model_low']:.2f} to {row['model_high']:.2f})"
+    simple = "not recorded"
+    if row["baseline"] is not None:
+        simple = f"{row['baseline']:.2f} ({row['baseline_low']:.2f} to {row['baseline_high']:.2f})"
+    facts = " and ".join(row["baseline_features"]) or "ISS and lines"
+    return f"C-index {row['outcome'].replace('_', ' ')}, out of fold: model {own}, {facts} alone {simple}"
 
 
 def batch_shown(batch: Batch, console: Console) -> None:
