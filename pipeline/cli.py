@@ -87,7 +87,7 @@ def _setup(config: Path | None, source: Path | None) -> Setup:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 110)
 
 
 @app.command()
@@ -214,7 +214,8 @@ def explain(
 
     loaded = _loaded(model, workspace, source)
     rows = explain_case(records, loaded, decision, out, _Shown(), show_identifiers=show_identifiers)
-    case_shown(rows, loaded.setup.config, _console())
+    meanings = {entry.name: entry.meaning for entry in loaded.setup.spec.features}
+    case_shown(rows, loaded.setup.config, meanings, _console())
     _console().print(f"card: {out}", markup=False)
 
 

@@ -92,15 +92,17 @@ def league(
     evidence : Evidence
     burden : array (n, arms)
     found : list of Choices
-        The first is what the others are compared with.
+        The first is what clinicians did, whose value is the mean of what was observed; the others are
+        compared with it.
     truth : mapping with `suitability` (n, arms), or None
         True suitability, only where records are simulated.
     """
     scores = evidence.scores - burden
-    reference = np.sum(found[0].chance * scores, axis=1)
+    rows = np.arange(len(scores))
+    reference = evidence.observed_utility - burden[rows, evidence.arm]
     table = []
     for choice in found:
-        values = np.sum(choice.chance * scores, axis=1)
+        values = reference if choice is found[0] else np.sum(choice.chance * scores, axis=1)
         error = clustered_error(values, evidence.groups)
         row: dict[str, Any] = {
             "policy": choice.policy,

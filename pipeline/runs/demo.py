@@ -34,6 +34,7 @@ class Journey:
     trained : Trained
     batch : Batch
     config : Config
+    meanings : dict of feature to words
     rows : list of dict
         The predictions of one decision.
     regret : dict of policy to float
@@ -44,6 +45,7 @@ class Journey:
     trained: Trained
     batch: Batch
     config: Config
+    meanings: dict[str, str]
     rows: list[dict[str, Any]]
     regret: dict[str, float]
 
@@ -84,19 +86,24 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     chosen = telling_case(predictions)
     rows = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
     truth = pd.read_parquet(fresh / "truth.parquet")
-    return Journey(home, trained, batch, loaded.setup.config, rows, true_regret(predictions, truth, _given(fresh)))
+    meanings = {entry.name: entry.meaning for entry in loaded.setup.spec.features}
+    return Journey(
+        home, trained, batch, loaded.setup.config, meanings, rows, true_regret(predictions, truth, _given(fresh))
+    )
 
 
 def telling_case(predictions: pd.DataFrame) -> str:
-    """Return the first decision that shows most: ranked or tied modalities, and one a rule took out."""
-    ranked = predictions["status"].isin(["ranked", "tied"]).groupby(predictions["decision_id"]).sum()
-    status = predictions["status"].isin(["blocked", "indeterminate"])
-    waiting = status & (predictions["rules"].map(len) > 0)
-    missing = waiting & (predictions["missing_facts"].map(len) > 0)
-    stopped = missing.groupby(predictions["decision_id"]).any()
-    clear_first = (predictions["rank"] == 1).groupby(predictions["decision_id"]).sum() == 1
-    score = ranked.clip(upper=3) + 2.0 * stopped + 1.0 * clear_first
-    return str(score.sort_index().idxmax())
+    """Return the first decision that shows most: a clear first choice, a tie, and one that waits for a fact."""
+    by = predictions["decision_id"]
+    is_ranked = predictions["rank"].notna()
+    waits = (predictions["status"] == "indeterminate") & (predictions["missing_facts"].map(len) > 0)
+    shown = (
+        is_ranked.groupby(by).sum().clip(upper=2)
+        + 2 * waits.groupby(by).any()
+        + ((predictions["rank"] == 1) & (predictions["status"] == "ranked")).groupby(by).any()
+        + (predictions["status"] == "blocked").groupby(by).any()
+    )
+    return str(shown.sort_index().idxmax())
 
 
 def _given(records: Path) -> pd.DataFrame:

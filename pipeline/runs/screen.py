@@ -86,30 +86,42 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def _why(row: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
-    if row["status"] in ("blocked", "indeterminate"):
-        rules = [rule for rule in row["rules"] if rule["verdict"] == row["status"]]
-        facts = list(dict.fromkeys(fact for rule in rules for fact in rule["missing_facts"]))
-        named = ", ".join(str(rule["rule_id"]) for rule in rules[:2])
-        return f"{named}; missing: {', '.join(facts[:3])}" if facts else named
-    if row["status"] == "abstained":
+    status = str(row["status"])
+    if status in ("blocked", "indeterminate"):
+        rules = [rule for rule in row["rules"] if rule["verdict"] == status]
+        facts = list(dict.fromkeys(meanings.get(fact, fact) for rule in rules for fact in rule["missing_facts"]))
+        named = ", ".join(str(rule["rule_id"]) for rule in rules[:3])
+        return f"{named}; missing: {'; '.join(facts[:3])}" if facts else named
+    if status == "abstained":
         return str(row["abstain_reason"]).replace("_", " ")
-    if row["status"] not in ("ranked", "tied"):
-        return ""
+    if status == "unavailable":
+        return "not available to this person"
+    if status == "too_few_cases":
+        return "too few past cases to learn from"
     told = [item for item in row["reasons"] if item["feature"] not in ("all_other", "burden")][:3]
-    return ", ".join(f"{meanings.get(item['feature'], item['feature'])} {item['contribution']:+.3f}" for item in told)
+    return "; ".join(_told(item, meanings) for item in told)
 
 
-def case_shown(rows: Sequence[Mapping[str, Any]], config: Config, console: Console) -> None:
-    """Show one decision: ranked modalities with interval, verdict and top reasons, then those without a rank."""
+def _told(item: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
+    value = "not known" if item["value"] is None else item["value"]
+    return f"{meanings.get(item['feature'], item['feature'])} = {value} ({item['contribution']:+.3f})"
+
+
+def case_shown(
+    rows: Sequence[Mapping[str, Any]], config: Config, meanings: Mapping[str, str], console: Console
+) -> None:
+    """Show one decision: ranked modalities with interval and verdict, those without a rank, and why."""
     labels = {entry.id: entry.label for entry in config.modalities}
-    table = _table("rank", "modality", "suitability (90 %)", "status", "verdict", "why")
+    table = _table("rank", "modality", "suitability (90 %)", "status", "verdict")
     keyed = sorted(rows, key=lambda r: (_ORDER[r["status"]], r["rank"] if pd.notna(r["rank"]) else 99, -_value(r)))
     for row in keyed:
         rank = "-" if pd.isna(row["rank"]) else str(int(row["rank"]))
-        status = str(row["status"]).replace("_", " ")
-        verdict = str(row["verdict"]).replace("_", " ")
-        table.add_row(rank, labels[str(row["modality"])], _interval(row), status, verdict, _why(row, {}))
+        status, verdict = (str(row[name]).replace("_", " ") for name in ("status", "verdict"))
+        table.add_row(rank, labels[str(row["modality"])], _interval(row), status, verdict)
     console.print(table)
+    for row in keyed:
+        console.print(f"  {labels[str(row['modality'])]}: {_why(row, meanings)}", markup=False)
+    console.print()
 
 
 def _value(row: Mapping[str, Any]) -> float:
@@ -174,7 +186,7 @@ def journey_shown(journey: Journey, console: Console) -> None:
     """Show the end of the demonstration: one patient, the true regret, and where the files are."""
     trained_shown(journey.trained, console)
     console.print("\nOne new decision (SIMULATED):", markup=False)
-    case_shown(journey.rows, journey.config, console)
+    case_shown(journey.rows, journey.config, journey.meanings, console)
     batch_shown(journey.batch, console)
     listed = ", ".join(f"{name} {value:.4f}" for name, value in journey.regret.items())
     console.print(f"true regret on the new decisions (lower is better): {listed}", markup=False)
