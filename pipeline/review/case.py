@@ -84,7 +84,7 @@ class CaseCard:
         """Return a feature's value with its unit; `not known` where there is none."""
         text = text_in(value).strip()
         if not text or text.lower() in {"nan", "none", "<na>"}:
-            return "" if name in {"burden", "all_other"} else "not known"
+            return "" if name in DERIVED_ITEMS and name != "distance_km" else "not known"
         unit = text_in(self.feature_meanings.get(name, ("", ""))[1])
         if unit in _TRUTH_UNITS or text.lower() in {"true", "false"}:
             return _YES_NO.get(text.lower(), text)

@@ -86,6 +86,7 @@ OUTCOME_LABELS: Mapping[str, str] = {
 DERIVED_ITEMS: Mapping[str, str] = {
     "burden": "Logistic burden of the schedule",
     "all_other": "All other facts together",
+    "average_difference": "Average difference between the two",
     "distance_km": "Distance to the centre",
 }
 
