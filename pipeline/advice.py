@@ -85,7 +85,17 @@ class Advice:
 
 
 def judge(config: Config, rules: RuleSet, facts: pd.DataFrame, decision_dates: pd.Series) -> Verdicts:
-    """Return what the configured guardrails say of every decision."""
+    """Return what the configured guardrails say of every decision.
+
+    Parameters
+    ----------
+    config : Config
+        Products, modalities, jurisdiction, and whether drafts run.
+    rules : RuleSet
+    facts : DataFrame, one row per decision, indexed by decision_id
+    decision_dates : Series, indexed by decision_id
+        A rule judges decisions on or after its `effective_from`.
+    """
     return apply_rules(
         facts,
         rules,

@@ -111,14 +111,34 @@ def _top(names: Sequence[str], values: Sequence[str | None], contributions: Arra
 
 
 def reasons(explanation: Explanation, row: int, modality: int, k: int) -> list[Item]:
-    """Return the reasons of one cell: top k features, burden and `all_other`; they add up to suitability."""
+    """Return the reasons of one cell: top k features, burden and `all_other`; with the baseline they are suitability.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    row, modality : int
+        Position of the decision and of the modality.
+    k : int
+        How many features are named.
+    """
     if np.isnan(explanation.baseline[row, modality]):
         return []
     return _top(explanation.names, explanation.values[row], explanation.contributions[row, modality], k)
 
 
 def versus(explanation: Explanation, row: int, first: int, second: int, k: int) -> list[Item]:
-    """Return why `first` rather than `second`: items that add up to the difference of their suitabilities."""
+    """Return why `first` rather than `second`: items that add up to the difference of their suitabilities.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    row : int
+        Position of the decision.
+    first, second : int
+        Positions of two modalities that have a model.
+    k : int
+        How many features are named.
+    """
     gap = explanation.contributions[row, first] - explanation.contributions[row, second]
     average = float(explanation.baseline[row, first] - explanation.baseline[row, second])
     items = _top(explanation.names, explanation.values[row], gap, k)

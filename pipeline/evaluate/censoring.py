@@ -50,6 +50,16 @@ class Concordance:
 def concordance(months: Array, event: IntArray, risk: Array, horizon: float) -> Concordance | None:
     """Return the IPCW concordance of a risk score up to the horizon, or None without comparable pairs.
 
+    Parameters
+    ----------
+    months : array (n,)
+        Time to event, competing event or censoring, months.
+    event : array (n,) of int
+        0 censored, 1 event, 2 competing event.
+    risk : array (n,)
+        Higher means an earlier event.
+    horizon : float, months
+
     Notes
     -----
     Uno's C: over pairs in which i has event 1 at T_i < T_j, T_i <= horizon, weight 1 / G(T_i)^2; tied

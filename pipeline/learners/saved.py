@@ -104,9 +104,7 @@ def model_from_files(files: Mapping[str, bytes]) -> SuitabilityModel:
         ) from None
 
 
-def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapping[str, bytes]) -> SuitabilityModel:
-    targets = tuple(Target(**entry) for entry in document["targets"])
-    arms = tuple(document["arms"])
+def _read_draws(document: dict[str, Any], arrays: Mapping[str, Array], targets: tuple[Target, ...], arms: int) -> Draws:
     linear: dict[tuple[str, int], LinearHazard] = {}
     intercepts: dict[tuple[str, int], Array] = {}
     coefficients: dict[tuple[str, int], Array] = {}
@@ -117,7 +115,7 @@ def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapp
         linear[key] = LinearHazard(
             design=_read_design(entry["design"], f"hazard_{number}", arrays),
             modifiers=tuple(entry["modifiers"]),
-            arms=len(arms),
+            arms=arms,
             intervals=entry["intervals"],
             intercept=float(intercepts[key].mean()),
             coefficients=coefficients[key].mean(axis=0),
@@ -129,6 +127,12 @@ def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapp
         intercepts=arrays["free_intercepts"],
         slopes=arrays["free_slopes"],
     )
+    return Draws(targets=targets, linear=linear, intercepts=intercepts, coefficients=coefficients, free=free)
+
+
+def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapping[str, bytes]) -> SuitabilityModel:
+    targets = tuple(Target(**entry) for entry in document["targets"])
+    arms = tuple(document["arms"])
     return SuitabilityModel(
         arms=arms,
         targets=targets,
@@ -148,7 +152,7 @@ def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapp
             constants=arrays["student_constants"],
         ),
         spread=Spread(
-            draws=Draws(targets=targets, linear=linear, intercepts=intercepts, coefficients=coefficients, free=free),
+            draws=_read_draws(document, arrays, targets, len(arms)),
             form=arrays["form"],
             scale=float(document["scale"]),
         ),

@@ -22,6 +22,17 @@ def doubly_robust_scores(
 ) -> Array:
     """Return doubly-robust scores of every arm, shape (n, arms).
 
+    Parameters
+    ----------
+    predicted : array (n, arms)
+        Cross-fitted utility of every arm.
+    observed : array (n,)
+        Utility seen under the arm given, or its conditional expectation where censored.
+    arm : array (n,) of int
+    propensity : array (n, arms)
+    floor, residual_clip : float
+        Smallest propensity and largest residual used.
+
     Notes
     -----
     psi_a = m_a + 1(A = a) / max(e_a, floor) * clip(y - m_a, -clip, clip), with `m` the cross-fitted

@@ -19,7 +19,7 @@ from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import read_setup
 from pipeline.runs.train import Trained, train
 from pipeline.simulate import SimulationSettings
-from pipeline.store import canonical_json, read_predictions, shipped, write_bytes
+from pipeline.store import canonical_json, read_predictions, read_table, shipped, write_bytes
 
 _SEED = 20_240_501
 
@@ -61,6 +61,10 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
         Simulated decisions to train on, and new ones to score.
     reporter : Reporter
 
+    Returns
+    -------
+    Journey
+
     Raises
     ------
     PipelineError
@@ -85,11 +89,9 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     predictions = read_predictions(home / "predictions")
     chosen = telling_case(predictions)
     rows = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
-    truth = pd.read_parquet(fresh / "truth.parquet")
+    truth, given = read_table(fresh, "truth"), read_table(fresh, "decisions")[["decision_id", "modality"]]
     meanings = {entry.name: entry.meaning for entry in loaded.setup.spec.features}
-    return Journey(
-        home, trained, batch, loaded.setup.config, meanings, rows, true_regret(predictions, truth, _given(fresh))
-    )
+    return Journey(home, trained, batch, loaded.setup.config, meanings, rows, true_regret(predictions, truth, given))
 
 
 def telling_case(predictions: pd.DataFrame) -> str:
@@ -104,10 +106,6 @@ def telling_case(predictions: pd.DataFrame) -> str:
         + (predictions["status"] == "blocked").groupby(by).any()
     )
     return str(shown.sort_index().idxmax())
-
-
-def _given(records: Path) -> pd.DataFrame:
-    return pd.read_parquet(records / "decisions.parquet")[["decision_id", "modality"]]
 
 
 def true_regret(predictions: pd.DataFrame, truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, float]:

@@ -60,6 +60,10 @@ def predict(
     decisions_per_part : int
         Decisions per part file, in decision_id order; part of the batch's identity.
 
+    Returns
+    -------
+    Batch
+
     Raises
     ------
     SchemaError, ModelMismatchError, LockedError

@@ -86,6 +86,10 @@ def train(
     published : list or None
         Simulated against published rates, shown in the review of simulated records.
 
+    Returns
+    -------
+    Trained
+
     Raises
     ------
     SchemaError, NoOverlapError, GateError

@@ -19,7 +19,7 @@ from pipeline.store.locks import locked
 from pipeline.store.model_files import model_digest, read_model, write_model
 from pipeline.store.prediction_tables import parquet_bytes, prediction_table, predictions_schema
 from pipeline.store.records_in import open_records, read_stamp
-from pipeline.store.records_out import write_records
+from pipeline.store.records_out import read_table, write_records
 from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model, set_champion
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "read_model",
     "read_predictions",
     "read_stamp",
+    "read_table",
     "read_text",
     "record_run",
     "register",

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SchemaError
 from pipeline.store.files import canonical_json, flush_folder, make_folder, reported_by, sha256, write_bytes
 from pipeline.store.records_in import MANIFEST
 
@@ -94,3 +94,18 @@ def _parquet_bytes(frame: pd.DataFrame, stamp: Mapping[str, str]) -> bytes:
         table.replace_schema_metadata(metadata or None), sink, compression="zstd", row_group_size=122_880, version="2.6"
     )
     return bytes(sink.getvalue())
+
+
+def read_table(records: str | Path, name: str) -> pd.DataFrame:
+    """Return one table of records that `write_records` wrote.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such table.
+    """
+    path = Path(records) / f"{name}.parquet"
+    if not path.is_file():
+        raise SchemaError(f"{path}: no such table. Write the records with `mmrank simulate`.")
+    with reported_by(path):
+        return pd.read_parquet(path)
