@@ -16,7 +16,7 @@ _MATRIX_HEAD = "# Generated from configs/features.yaml by `make docs`; do not ed
 
 
 def write_pages(setup: Setup, out: Path) -> list[Path]:
-    """Write the feature matrix's schema, then the data dictionary, features and guardrails pages; return their paths."""
+    """Write the feature matrix's schema, then the data dictionary, features and guardrails pages."""
     config = setup.config
     matrix = shipped("data_schema") / "feature_matrix.yaml"
     write_text(matrix, _as_yaml(matrix_schema(setup.spec, config.modalities)))
