@@ -214,8 +214,7 @@ def explain(
 
     loaded = _loaded(model, workspace, source)
     rows = explain_case(records, loaded, decision, out, _Shown(), show_identifiers=show_identifiers)
-    meanings = {entry.name: entry.meaning for entry in loaded.setup.spec.features}
-    case_shown(rows, loaded.setup.config, meanings, _console())
+    case_shown(rows, loaded.setup.config, loaded.setup.meanings, _console())
     _console().print(f"card: {out}", markup=False)
 
 

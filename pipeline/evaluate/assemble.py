@@ -19,12 +19,14 @@ from pipeline.evaluate.league import league, policies, propensity_mass
 from pipeline.evaluate.overlap import overlap
 from pipeline.evaluate.reading import global_shap, missingness, student_fidelity
 from pipeline.guardrails import RuleSet, Verdicts, firings
-from pipeline.learners import LEVEL, ModalityRanker
+from pipeline.learners import LEVEL, ModalityRanker, half_width
 from pipeline.ranker import burden
 from pipeline.schema import Step
 from pipeline.vocabulary import HIGHER_IS_BETTER
 
 Array = npt.NDArray[np.float64]
+
+_MOST_COVERED = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Material:
     attrition : sequence of Step
     leak_audit : mapping
     truth : DataFrame or None, one row per (decision_id, modality)
-        True suitability; simulated records only.
+        True outcomes; simulated records only.
     """
 
     config: Config
@@ -93,7 +95,7 @@ def evaluate(material: Material) -> dict[str, Any]:
     impossible = material.is_impossible[list(ranker.arms_)].to_numpy(dtype=bool)[evidence.rows].copy()
     impossible[np.arange(len(impossible)), evidence.arm] = False
     found = policies(evidence, weighted_burden, signed, impossible)
-    truth = _truth(material.truth, rows["decision_id"], ranker.arms_)
+    truth = _truth(material.truth, rows["decision_id"], ranker.arms_, weights, weighted_burden)
     limited = {entry.id: entry.time_limited for entry in config.modalities}
     result: dict[str, Any] = {
         "estimands": _estimands(config, [target.name for target in targets]),
@@ -113,7 +115,7 @@ def evaluate(material: Material) -> dict[str, Any]:
             "words": ranker.shrinkage_.words,
             "student": student_fidelity(evidence, ranker.arms_, targets, signed, ranker.shrinkage_.factor, gates),
         },
-        "intervals": _intervals(ranker, truth),
+        "intervals": _intervals(ranker, rows, truth),
         "global_shap": global_shap(
             material.sample.explanation, material.sample.standing, material.sample_features, material.meanings
         ),
@@ -183,24 +185,48 @@ def _censored(frame: pd.DataFrame, outcome: str, config: Config) -> float | None
     return float(((frame[f"{outcome}_event"] == 0) & (frame[f"{outcome}_months"] < horizon)).mean())
 
 
-def _truth(truth: pd.DataFrame | None, decisions: pd.Series, arms: Sequence[str]) -> dict[str, Array] | None:
-    if truth is None:
+def _truth(
+    truth: pd.DataFrame | None,
+    decisions: pd.Series,
+    arms: Sequence[str],
+    weights: Mapping[str, float],
+    weighted_burden: Array,
+) -> dict[str, Array] | None:
+    """Return true utility at the configured weights, without and with burden, shape (n, arms); None where unknown."""
+    if truth is None or not set(arms) <= set(truth["modality"]):
         return None
-    wide = truth.pivot(index="decision_id", columns="modality", values="suitability")
-    if not set(arms) <= set(wide.columns):
-        return None
-    values = wide.reindex(index=decisions, columns=list(arms)).to_numpy(dtype=float)
-    return None if np.isnan(values).any() else {"suitability": values}
+    total = sum(weights.values())
+    signed = {name: w if HIGHER_IS_BETTER[name] else -w for name, w in weights.items() if name != "burden"}
+    value = sum(truth[name] * weight for name, weight in signed.items()) / total
+    wide = truth.assign(utility=value).pivot(index="decision_id", columns="modality", values="utility")
+    utility = wide.reindex(index=decisions, columns=list(arms)).to_numpy(dtype=float)
+    return None if np.isnan(utility).any() else {"suitability": utility - weighted_burden, "utility": utility}
 
 
-def _intervals(ranker: ModalityRanker, truth: Mapping[str, Array] | None) -> dict[str, Any]:
+def _intervals(ranker: ModalityRanker, rows: pd.DataFrame, truth: Mapping[str, Array] | None) -> dict[str, Any]:
     scale = ranker.model_.spread.scale
     words = (
         f"Nominal {100 * LEVEL:.0f} % intervals of pairwise differences: posterior draws of the linear teacher plus "
         f"the teachers' disagreement, widened {scale:.2f} times. docs/ranking.md reports what they cover on "
         "simulated worlds."
     )
-    return {"level": LEVEL, "scale": scale, "words": words, "true_coverage": None}
+    covered = None if truth is None else _true_coverage(ranker, rows, truth["utility"])
+    return {"level": LEVEL, "scale": scale, "words": words, "true_coverage": covered}
+
+
+def _true_coverage(ranker: ModalityRanker, rows: pd.DataFrame, truth: Array) -> float:
+    """Return the share of true pairwise differences of utility (without burden) inside their intervals."""
+    some = slice(None, None, max(1, len(rows) // _MOST_COVERED))
+    estimated, wanted = ranker.suitability(rows.iloc[some]).to_numpy(), truth[some]
+    deviations = ranker.deviations(rows.iloc[some])
+    arms = estimated.shape[1]
+    inside = [
+        np.abs(estimated[:, a] - estimated[:, b] - (wanted[:, a] - wanted[:, b]))
+        <= half_width(deviations[:, :, a] - deviations[:, :, b])
+        for a in range(arms)
+        for b in range(a)
+    ]
+    return float(np.mean(inside))
 
 
 def _rules(material: Material) -> dict[str, Any]:

@@ -262,9 +262,7 @@ class ModalityRanker(BaseEstimator):
 
     def rank(self, X: pd.DataFrame, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Return ranks (1 = best; equal where not clearly different), one column per arm."""
-        values = self.suitability(X, weights).to_numpy()
-        signed = np.repeat(self._signed(weights or self.weights)[None], len(X), axis=0)
-        deviations = self.model_.deviations(X, signed)
+        values, deviations = self.suitability(X, weights).to_numpy(), self.deviations(X, weights)
         ranks = np.ones(values.shape, dtype=np.int64)
         for a in range(values.shape[1]):
             for b in range(values.shape[1]):
@@ -272,6 +270,11 @@ class ModalityRanker(BaseEstimator):
                     width = half_width(deviations[:, :, a] - deviations[:, :, b])
                     ranks[:, b] += values[:, a] - values[:, b] > width
         return pd.DataFrame(ranks, columns=list(self.arms_), index=X.index)
+
+    def deviations(self, X: pd.DataFrame, weights: Mapping[str, float] | None = None) -> Array:
+        """Return deviations of suitability, shape (n, k, arms); their sum of squares over k is the variance."""
+        signed = np.repeat(self._signed(weights or self.weights)[None], len(X), axis=0)
+        return self.model_.deviations(X, signed)
 
     def _signed(self, weights: Mapping[str, float]) -> Array:
         names = list(weights)

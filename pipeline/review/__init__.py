@@ -6,5 +6,15 @@ from pipeline.review.card import case_card
 from pipeline.review.case import CaseCard
 from pipeline.review.report import review_page, review_sections
 from pipeline.review.small_cells import masked_counts, masked_line, masked_share
+from pipeline.review.standalone import review_figures
 
-__all__ = ["CaseCard", "case_card", "masked_counts", "masked_line", "masked_share", "review_page", "review_sections"]
+__all__ = [
+    "CaseCard",
+    "case_card",
+    "masked_counts",
+    "masked_line",
+    "masked_share",
+    "review_figures",
+    "review_page",
+    "review_sections",
+]

@@ -39,3 +39,8 @@ def _environment() -> Environment:
 def rendered(template: str, content: Mapping[str, Any]) -> str:
     """Return a page of this package's templates; every value that is not a drawing of ours is escaped."""
     return _environment().get_template(template).render(content) + "\n"
+
+
+def stylesheet() -> str:
+    """Return the style that pages and standalone pictures share."""
+    return _environment().get_template("style.css").render()

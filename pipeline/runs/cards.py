@@ -57,10 +57,7 @@ def card_of(
         rows=rows,
         modality_labels={entry.id: entry.label for entry in setup.config.modalities},
         product_labels={entry.id: entry.label for entry in setup.config.products},
-        feature_meanings={
-            entry.name: (entry.meaning, "boolean" if entry.dtype == "boolean" else entry.unit or "")
-            for entry in setup.spec.features
-        },
+        feature_meanings=setup.meanings,
         rules={
             rule.id: {
                 "title": rule.title,

@@ -18,8 +18,8 @@ from pipeline.runs.reading import check_records
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import read_setup
 from pipeline.runs.train import Trained, train
-from pipeline.simulate import SimulationSettings
-from pipeline.store import canonical_json, read_predictions, read_table, shipped, write_bytes
+from pipeline.simulate import NOTE, SimulationSettings
+from pipeline.store import canonical_json, read_predictions, read_table, replaced_folder, shipped, write_bytes
 
 _SEED = 20_240_501
 
@@ -34,7 +34,7 @@ class Journey:
     trained : Trained
     batch : Batch
     config : Config
-    meanings : dict of feature to words
+    meanings : dict of feature to (words, unit)
     rows : list of dict
         The predictions of one decision.
     regret : dict of policy to float
@@ -45,7 +45,7 @@ class Journey:
     trained: Trained
     batch: Batch
     config: Config
-    meanings: dict[str, str]
+    meanings: dict[str, tuple[str, str]]
     rows: list[dict[str, Any]]
     regret: dict[str, float]
 
@@ -56,7 +56,7 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     Parameters
     ----------
     home : path
-        Folder for everything that is made.
+        Folder for everything that is made; an earlier demonstration in it is cleared.
     decisions, new_decisions : int
         Simulated decisions to train on, and new ones to score.
     reporter : Reporter
@@ -70,6 +70,9 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     PipelineError
         As the steps do.
     """
+    replaced_folder(
+        home, "SIMULATED.txt", f"{NOTE}\nMade by `mmrank demo`, which clears this folder when it runs again.\n"
+    )
     workspace, records, fresh = home / "workspace", home / "records", home / "new-records"
     with reporter.stage(f"Simulating {decisions} past and {new_decisions} new decisions"):
         institution = write_institution(SimulationSettings(decisions=decisions, seed=_SEED), records)
@@ -90,7 +93,7 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     chosen = telling_case(predictions)
     rows = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
     truth, given = read_table(fresh, "truth"), read_table(fresh, "decisions")[["decision_id", "modality"]]
-    meanings = {entry.name: entry.meaning for entry in loaded.setup.spec.features}
+    meanings = loaded.setup.meanings
     return Journey(home, trained, batch, loaded.setup.config, meanings, rows, true_regret(predictions, truth, given))
 
 

@@ -85,11 +85,11 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"{row['suitability']:+.2f} ({row['suitability_low']:+.2f} to {row['suitability_high']:+.2f})"
 
 
-def _why(row: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
+def _why(row: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str:
     status = str(row["status"])
     if status in ("blocked", "indeterminate"):
         rules = [rule for rule in row["rules"] if rule["verdict"] == status]
-        facts = list(dict.fromkeys(meanings.get(fact, fact) for rule in rules for fact in rule["missing_facts"]))
+        facts = list(dict.fromkeys(_meaning(fact, meanings) for rule in rules for fact in rule["missing_facts"]))
         named = ", ".join(str(rule["rule_id"]) for rule in rules[:3])
         return f"{named}; missing: {'; '.join(facts[:3])}" if facts else named
     if status == "abstained":
@@ -102,13 +102,23 @@ def _why(row: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
     return "; ".join(_told(item, meanings) for item in told)
 
 
-def _told(item: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
-    value = "not known" if item["value"] is None else item["value"]
-    return f"{meanings.get(item['feature'], item['feature'])} = {value} ({item['contribution']:+.3f})"
+def _meaning(name: str, meanings: Mapping[str, tuple[str, str]]) -> str:
+    return meanings.get(name, (name, ""))[0]
+
+
+def _told(item: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str:
+    unit = meanings.get(item["feature"], ("", ""))[1]
+    if item["value"] is None:
+        value = "not known"
+    elif unit == "boolean":
+        value = "yes" if item["value"] == "1" else "no"
+    else:
+        value = f"{float(item['value']):.3g} {unit}".strip() if unit else str(item["value"])
+    return f"{_meaning(item['feature'], meanings)}: {value} ({item['contribution']:+.3f})"
 
 
 def case_shown(
-    rows: Sequence[Mapping[str, Any]], config: Config, meanings: Mapping[str, str], console: Console
+    rows: Sequence[Mapping[str, Any]], config: Config, meanings: Mapping[str, tuple[str, str]], console: Console
 ) -> None:
     """Show one decision: ranked modalities with interval and verdict, those without a rank, and why."""
     labels = {entry.id: entry.label for entry in config.modalities}

@@ -46,6 +46,14 @@ class Setup:
     source: Source
     contract: Contract
 
+    @property
+    def meanings(self) -> dict[str, tuple[str, str]]:
+        """Feature to (meaning, unit), as people read it; the unit of a truth value is `boolean`."""
+        return {
+            entry.name: (entry.meaning, "boolean" if entry.dtype == "boolean" else entry.unit or "")
+            for entry in self.spec.features
+        }
+
 
 def read_setup(config: Path, source: Path | None = None) -> Setup:
     """Return the setup that a configuration file names.

@@ -20,7 +20,7 @@ from pipeline.features import model_columns, propensity_columns
 from pipeline.guardrails import Verdicts, structural_zero
 from pipeline.labels import build_labels
 from pipeline.learners import SMALL_CELL, ModalityRanker, Target
-from pipeline.review import review_page
+from pipeline.review import review_figures, review_page
 from pipeline.runs.model_dir import save_model, speaking_model
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
@@ -36,7 +36,7 @@ from pipeline.store import (
     write_bytes,
     write_text,
 )
-from pipeline.vocabulary import HIGHER_IS_BETTER
+from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES
 
 _KINDS = {"durable_control": "event_free", "treatment_free": "free_share"}
 _PACKAGES = ("mmrank", "lightgbm", "scikit-learn", "pandas", "numpy", "duckdb", "mlflow", "shap")
@@ -111,6 +111,7 @@ def train(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "seed": setup.config.settings.learner.seed,
+        "refractory_definition": setup.config.settings.refractory_definition,
         "published": published,
     }
     page = review_page(evaluation)
@@ -240,9 +241,8 @@ def _truth(known: Known) -> pd.DataFrame | None:
     tables = {row[0] for row in known.connection.execute("show tables").fetchall()}
     if not known.records.simulated or "extract_truth" not in tables:
         return None
-    return known.connection.execute(
-        "select decision_id, modality, cast(suitability as double) as suitability from extract_truth"
-    ).df()
+    columns = ", ".join(f"cast({name} as double) as {name}" for name in OUTCOMES)
+    return known.connection.execute(f"select decision_id, modality, {columns} from extract_truth").df()
 
 
 def _about(known: Known, setup: Setup, ranker: ModalityRanker) -> dict[str, Any]:
@@ -278,6 +278,7 @@ def _register(home: Path, workspace: Path, setup: Setup, evaluation: dict[str, A
             "modalities": ", ".join(setup.config.modality_ids),
             "records_digest": evaluation["records_digest"],
             "ruleset_version": evaluation["ruleset_version"],
+            "refractory_definition": setup.config.settings.refractory_definition,
             "model_version": evaluation["model_version"],
             **{f"learner.{name}": value for name, value in setup.config.settings.learner.model_dump().items()},
         },
@@ -289,6 +290,7 @@ def _register(home: Path, workspace: Path, setup: Setup, evaluation: dict[str, A
             "overlap": pd.DataFrame(evaluation["overlap"]["arms"]).drop(columns="quantiles"),
             "checks": pd.DataFrame(evaluation["checks"]),
         },
+        figures=review_figures(evaluation),
         report_html=page,
         documents={"evaluation.json": json.dumps(evaluation, indent=1)},
         tags={

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,35 @@ def new_folder(path: str | Path) -> Path:
     if count:
         raise ConfigError(f"{folder}: got a folder with {count} entries, wanted a new or empty one. Choose another.")
     return folder
+
+
+def replaced_folder(path: str | Path, marker: str, words: str) -> Path:
+    """Return an empty folder but for a marker file, clearing what an earlier call with the same marker made.
+
+    Parameters
+    ----------
+    path : path
+    marker : str
+        Name of the file that says a folder may be cleared.
+    words : str
+        What the file says to people.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds anything and no such marker.
+    """
+    folder = Path(path)
+    if (folder / marker).is_file():
+        with reported_by(folder):
+            shutil.rmtree(folder)
+    home = new_folder(folder)
+    write_text(home / marker, words)
+    return home
 
 
 def make_folder(folder: Path) -> None:
