@@ -7,7 +7,7 @@ itself counts as a next treatment; the end of follow-up and the data cut censor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -223,12 +223,3 @@ def _courses(connection: duckdb.DuckDBPyConnection, drugs: DrugCatalogue) -> pd.
                 and date_diff('day', d.start_date, d.end_date) + 1 < {_SHORTEST_STEROID_DAYS})
         """
     ).df()
-
-
-def events_by_modality(frame: pd.DataFrame, outcomes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return how many events of each outcome each modality has: modality -> outcome -> count."""
-    counted = [name for name in outcomes if f"{name}_event" in frame]
-    return {
-        str(modality): {name: int((part[f"{name}_event"] == 1).sum()) for name in counted}
-        for modality, part in frame.groupby("modality", observed=True)
-    }
