@@ -228,6 +228,7 @@ def _rows(
     following = next_displayed(standing)
     is_available = availability(shard.candidates, standing.decisions, standing.modalities)
     targets = [target.name for target in adviser.model.targets]
+    shown = np.clip(standing.outcomes, 0.0, 1.0)  # suitability and its reasons add up on the unclipped values
     k = adviser.config.settings.top_reasons
     patients = shard.features["patient_id"].to_list()
     no_distance = shard.features["distance_km"].isna().to_list() if "distance_km" in shard.features else None
@@ -238,7 +239,7 @@ def _rows(
             rules = spoken.get((decision, modality), [])
             value, half = standing.suitability[i, j], standing.half_widths[i, j]
             outcomes = dict.fromkeys(OUTCOMES) | {
-                name: _number(standing.outcomes[i, j, place]) for place, name in enumerate(targets)
+                name: _number(shown[i, j, place]) for place, name in enumerate(targets)
             }
             nearest = int(following[i, j])
             unknown = {

@@ -90,7 +90,8 @@ def student_fidelity(
 
     The gate: root mean square distance of suitability at most `student_distance` of the median half-width
     of pairwise intervals, and the same first choice for at least `student_agreement` of people (the latter
-    not applied when no individual difference is kept).
+    not applied when no individual difference is kept). `outside_unit_interval` is the share of predicted
+    outcomes below 0 or above 1, which are clipped only where they are shown.
     """
     wanted, got = evidence.committee_outcomes, evidence.student_outcomes
     contrast_wanted = wanted - wanted.mean(axis=1, keepdims=True)
@@ -104,6 +105,7 @@ def student_fidelity(
         "rms_distance": distance,
         "median_half_width": half_width,
         "top_choice_agreement": agreement,
+        "outside_unit_interval": float(np.mean((got < 0.0) | (got > 1.0))),
         "passed": bool(distance <= gates.student_distance * half_width and agrees),
         "fidelity": [
             {
