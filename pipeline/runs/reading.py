@@ -46,7 +46,7 @@ def check_records(records: Path, setup: Setup) -> tuple[RecordsReport, dict[str,
     """Return what the records hold and break, and the same as plain values for check.json."""
     connection = open_records(records)
     report = standardise(connection, setup.contract, setup.source, known_drugs=tuple(setup.config.drugs.by_name))
-    coverage = missingness(connection, setup.contract) if report.passed else ()
+    coverage = missingness(connection, setup.contract, setup.config.modality_ids) if report.passed else ()
     return report, summary(report, coverage)
 
 

@@ -266,7 +266,8 @@ def _check_columns(extract: _Extract) -> None:
     doubled = sorted({name for name in names if folded.count(name.lower()) > 1})
     if doubled:
         raise SchemaError(
-            f"{extract.where}: {len(doubled)} column names are doubled, first {doubled[0]!r}. Rename them."
+            f"{extract.where}: {len(doubled)} column names are doubled, wanted each once. "
+            "Rename them; if the file has no header line, add one."
         )
     if ORDINAL in folded:
         raise SchemaError(f"{extract.where}: a column is named {ORDINAL!r}, which the program needs. Rename it.")
