@@ -1,9 +1,10 @@
 """How suitable is each modality, and how likely was it to be given?"""
 
 from pipeline.learners.committee import TEACHER_LABELS, TEACHERS
+from pipeline.learners.design import SMALL_CELL
 from pipeline.learners.intervals import LEVEL, clearly_better, half_width, signed_weights
 from pipeline.learners.modality_ranker import ArmGate, Evidence, ModalityRanker
-from pipeline.learners.model import SMALL_CELL, InputContract, SuitabilityModel
+from pipeline.learners.model import InputContract, SuitabilityModel
 from pipeline.learners.saved import model_files, model_from_files
 from pipeline.learners.stack import doubly_robust_scores
 from pipeline.learners.targets import FollowUp, Target

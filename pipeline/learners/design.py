@@ -11,6 +11,9 @@ import pandas as pd
 
 Array = npt.NDArray[np.float64]
 
+SMALL_CELL = 11
+"""What fewer than this many people define is not stored."""
+
 _RARE_GAP = 0.02
 _LIMIT = 4.0
 
@@ -32,7 +35,7 @@ class Columns:
         columns = []
         for name in self.names:
             if name in self.levels:
-                codes = pd.Categorical(features[name].astype("object"), categories=list(self.levels[name])).codes
+                codes = pd.Index(self.levels[name]).get_indexer(pd.Index(features[name].astype("object")))
                 columns.append(np.where(codes < 0, np.nan, codes.astype(float)))
             else:
                 columns.append(features[name].to_numpy(dtype=float))
@@ -47,6 +50,22 @@ def columns_of(features: pd.DataFrame, names: Sequence[str]) -> Columns:
         if isinstance(features[name].dtype, pd.CategoricalDtype)
     }
     return Columns(names=tuple(names), levels=levels)
+
+
+def within_the_many(matrix: Array, categorical: Sequence[int]) -> Array:
+    """Return the matrix with numbers held between the column's eleventh smallest and largest known value.
+
+    A saved tree writes down the ends of each column and thresholds between its values; so held, none of them
+    is one person's. A column that fewer than 22 people have becomes all gaps.
+    """
+    held = matrix.copy()
+    for position in sorted(set(range(matrix.shape[1])) - set(categorical)):
+        known = np.sort(matrix[~np.isnan(matrix[:, position]), position])
+        if len(known) < 2 * SMALL_CELL:
+            held[:, position] = np.nan
+        else:
+            held[:, position] = np.clip(matrix[:, position], known[SMALL_CELL - 1], known[-SMALL_CELL])
+    return held
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from pipeline.config import GateConfig, LearnerConfig
 from pipeline.errors import NoOverlapError
 from pipeline.learners.committee import Cases, fit_committee
 from pipeline.learners.crossfit import OutOfFold, cross_fit
-from pipeline.learners.design import columns_of
+from pipeline.learners.design import SMALL_CELL, columns_of
 from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, signed_weights, width_scale
-from pipeline.learners.model import SMALL_CELL, InputContract, SuitabilityModel
+from pipeline.learners.model import InputContract, SuitabilityModel
 from pipeline.learners.propensity import fit_propensity
 from pipeline.learners.stack import (
     Blend,

@@ -18,9 +18,6 @@ from pipeline.learners.targets import Target
 Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-SMALL_CELL = 11
-"""Ranges and levels that fewer than this many people define are not stored."""
-
 
 @dataclass(frozen=True)
 class InputContract:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.config import LearnerConfig
 from pipeline.learners.boosted_hazard import tree_parameters
-from pipeline.learners.design import Columns, LinearDesign, fit_linear_design
+from pipeline.learners.design import Columns, LinearDesign, fit_linear_design, within_the_many
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ def fit_propensity(matrix: Array, columns: Columns, arm: IntArray, arms: int, se
         "min_data_in_leaf": 25,
     }
     rows = lgb.Dataset(
-        matrix,
+        within_the_many(matrix, columns.categorical),
         label=arm.astype(float),
         categorical_feature=list(columns.categorical),
         params={"verbosity": -1, "min_data_in_bin": 11, "num_threads": 1},

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from pipeline.config import LearnerConfig
+from pipeline.learners.design import within_the_many
 from pipeline.learners.targets import Target
 
 Array = npt.NDArray[np.float64]
@@ -156,6 +157,7 @@ def fit_students(
     Students
         A part whose label does not vary becomes a constant.
     """
+    matrix = within_the_many(matrix, categorical)
     rows = np.concatenate([matrix, mixed_rows(matrix, settings)])
     wanted = committee(rows)
     arms = len(time_limited)

@@ -23,7 +23,7 @@ class Coverage:
     ----------
     table, code : str
     modality : str
-        A modality given, `unknown` where none is recorded, or `all`.
+        A modality given, `unknown` where none is recorded, `undeclared`, or `all`.
     decisions, known : int
         Decisions, and those with at least one row of the code visible strictly before the decision date.
     """
@@ -50,8 +50,9 @@ def missingness(
     connection : DuckDBPyConnection
         Holds the typed tables that `standardise` made.
     contract : Contract
-    modalities : collection of str, optional
-        Those declared; decisions with another word are counted as `undeclared`, and the word is not repeated.
+    modalities : collection of str or None
+        The declared modalities; any other is counted as `undeclared`, since its name is a recorded value.
+        None names them all.
 
     Returns
     -------
@@ -59,35 +60,32 @@ def missingness(
         In contract order of the codes, all modalities first. A code that no row has is listed with 0.
     """
     sizes: dict[str, int] = {ALL: 0}
-    arms = _arm(modalities)
-    query = f"SELECT {arms} AS arm, count(*) FROM decisions GROUP BY arm ORDER BY arm"
+    named = _named(modalities)
+    query = f"SELECT {named} AS arm, count(*) FROM decisions GROUP BY arm ORDER BY arm"
     for arm, count in connection.execute(query).fetchall():
         sizes[arm] = int(count)
         sizes[ALL] += int(count)
     entries = []
     for table in ("measurements", "findings"):
-        known = _known(connection, table, arms)
+        known = _known(connection, table, named)
         for code in contract[table].codes:
             entries += [Coverage(table, code, arm, size, known.get((code, arm), 0)) for arm, size in sizes.items()]
     return tuple(entries)
 
 
-def _arm(modalities: Collection[str] | None) -> str:
-    """Return SQL for the modality of a decision in declared words."""
+def _named(modalities: Collection[str] | None) -> str:
+    """Return the SQL of the name under which a decision is counted."""
     if modalities is None:
-        return "coalesce(decisions.modality, 'unknown')"
-    listed = ", ".join(literal(name) for name in modalities)
-    return (
-        "CASE WHEN decisions.modality IS NULL THEN 'unknown' "
-        f"WHEN decisions.modality IN ({listed}) THEN decisions.modality ELSE 'undeclared' END"
-    )
+        return "coalesce(modality, 'unknown')"
+    listed = ", ".join(literal(name) for name in sorted(modalities))
+    return f"CASE WHEN modality IS NULL THEN 'unknown' WHEN modality IN ({listed}) THEN modality ELSE 'undeclared' END"
 
 
-def _known(connection: duckdb.DuckDBPyConnection, table: str, arms: str) -> dict[tuple[str, str], int]:
+def _known(connection: duckdb.DuckDBPyConnection, table: str, named: str) -> dict[tuple[str, str], int]:
     first_seen = f"SELECT patient_id, code, min(known_at) AS known_at FROM {table} GROUP BY patient_id, code"
     query = (
         f"SELECT code, coalesce(arm, {literal(ALL)}), count(*) FROM ("
-        f"SELECT first_seen.code, {arms} AS arm FROM decisions "
+        f"SELECT first_seen.code, {named} AS arm FROM decisions "
         f"JOIN ({first_seen}) AS first_seen ON first_seen.patient_id = decisions.patient_id "
         "AND first_seen.known_at < decisions.decision_date) GROUP BY GROUPING SETS ((code, arm), (code))"
     )

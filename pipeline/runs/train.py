@@ -176,7 +176,7 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
             frame,
             groups=points["patient_id"],
             eligible=~is_impossible,
-            products=points["product"] if points["product"].notna().any() else None,
+            products=_declared_products(points, config),
             advance=advance,
         )
     adviser = Adviser(ranker.model_, config, setup.rules, "", "")
@@ -202,6 +202,13 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
     return ranker, material
 
 
+def _declared_products(points: pd.DataFrame, config: Config) -> pd.Series[str] | None:
+    """Return the product given, where it is declared; names of any other are the institution's and are not stored."""
+    products = points["product"]
+    is_declared = products.isin([product.id for product in config.products])
+    return products.where(is_declared) if products.notna().any() else None
+
+
 def _propensity_names(features: pd.DataFrame, setup: Setup) -> list[str]:
     """Return the propensity columns, with the sites of at least eleven decisions as declared levels."""
     names = list(propensity_columns(setup.spec, setup.config.modalities))
@@ -209,7 +216,8 @@ def _propensity_names(features: pd.DataFrame, setup: Setup) -> list[str]:
     large = sorted(str(site) for site, count in counts.items() if count >= SMALL_CELL)
     if len(large) < 2:
         return [name for name in names if name != "site_id"]
-    features["site_id"] = pd.Categorical(features["site_id"].astype("object"), categories=large)
+    sites = features["site_id"].astype("object")
+    features["site_id"] = pd.Categorical(sites.where(sites.isin(large), None), categories=large)
     return names
 
 

@@ -263,11 +263,12 @@ def _check_columns(extract: _Extract) -> None:
     if empty:
         raise SchemaError(f"{extract.where}: {empty} of {len(names)} columns have no name. Name or drop them.")
     folded = [name.lower() for name in names]
-    doubled = sorted({name for name in names if folded.count(name.lower()) > 1})
+    doubled = [position for position, name in enumerate(folded, start=1) if folded.count(name) > 1]
     if doubled:
+        twin = folded.index(folded[doubled[0] - 1], doubled[0]) + 1
         raise SchemaError(
-            f"{extract.where}: {len(doubled)} column names are doubled, wanted each once. "
-            "Rename them; if the file has no header line, add one."
+            f"{extract.where}: {len(doubled)} columns share a name, first columns {doubled[0]} and {twin}. Rename "
+            "them, or add the header line if there is none."
         )
     if ORDINAL in folded:
         raise SchemaError(f"{extract.where}: a column is named {ORDINAL!r}, which the program needs. Rename it.")

@@ -133,7 +133,7 @@ def test_the_connection_cannot_reach_the_world_but_takes_frames(tmp_path: Path) 
         (b"a;b\n1;2\n", "got one column"),
         (b'a,"b\n1,2\n', "the header line is not CSV"),
         (b"a,,b\n1,2,3\n", "1 of 3 columns have no name"),
-        (b"a,b,A\n1,2,3\n", "2 column names are doubled, wanted each once"),
+        (b"a,b,A\n1,2,3\n", "2 columns share a name, first columns 1 and 3"),
         (b"a,row_ordinal\n1,2\n", "is named 'row_ordinal'"),
     ],
 )
