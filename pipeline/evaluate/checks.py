@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import GateConfig
+from pipeline.learners import SMALL_CELL
 
 _SMALLEST_ESS = 30.0
 _LARGEST_WEIGHT = 0.05
@@ -22,6 +23,11 @@ def _check(code: str, title: str, result: str, value: Any, threshold: str, detai
         "threshold": threshold,
         "detail": detail,
     }
+
+
+def _masked(count: int) -> int | str:
+    """Return a count of people as pages may show it."""
+    return f"<{SMALL_CELL}" if 0 < count < SMALL_CELL else count
 
 
 def _passed(condition: bool) -> str:
@@ -64,7 +70,7 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
                f"at least {_SMALLEST_ESS:.0f}", "after inverse propensity weighting"),
         _check("C04", "Largest single weight", _passed(largest <= _LARGEST_WEIGHT), round(largest, 4),
                f"at most {_LARGEST_WEIGHT}", "share of its modality's total"),
-        _check("C05", "Propensities clipped", _passed(clipped == 0), clipped, "0", "rows below the floor"),
+        _check("C05", "Propensities clipped", _passed(clipped == 0), _masked(clipped), "0", "rows below the floor"),
         _check("C06", "Policy weights add up", _passed(_MASS[0] <= mass <= _MASS[1]), round(mass, 3),
                f"{_MASS[0]} to {_MASS[1]}", "mean of 1(given = first choice) / propensity"),
         _check("C07", "Students follow the committee", _passed(student["passed"]), round(student["rms_distance"], 4),

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import duckdb
 
 from pipeline.records.aliases import join_patients, merge_aliases
+from pipeline.records.chronology import chronology_findings
 from pipeline.records.codes import convert_measurements, name_unknown_drugs, set_aside_findings
 from pipeline.records.derive import derive
 from pipeline.records.mapping import Notes, columns_of, count_of, extract_names, read_text_tables
@@ -180,6 +181,7 @@ def standardise(
     convert_measurements(connection, stages["measurements"], contract["measurements"], notes)
     for table in contract.records:
         _finish(connection, stages[table.name], table, source.lag_days.get(table.name, 0))
+    notes.findings += chronology_findings(connection)
     return RecordsReport(
         source=source.id,
         findings=_sorted(notes.findings, contract),

@@ -71,7 +71,7 @@ ABSTAIN_REASONS: Mapping[str, str] = {
     "outside_experience": "too few similar patients here were given it",
     "unexpected_missing": "a fact is missing that was always known in training",
     "unseen_category": "a recorded category was never seen in training",
-    "shifted": "an important value lies outside the range seen in training",
+    "shifted": "an important value lies beyond nearly all those seen in training",
     "follow_up": "over half of its cases were followed up too briefly",
     "too_few_cases": "too few past cases",
     "too_few_events": "too few past events",

@@ -156,8 +156,9 @@ def trained_shown(trained: Trained, console: Console) -> None:
             console.print(_discrimination(row), markup=False)
     console.print(evaluation["learner"]["words"], markup=False)
     console.print(f"verdict: {evaluation['verdict']['words']}", markup=False)
+    champion = "" if evaluation["verdict"]["result"] == "stop" else " (champion)"
     console.print(
-        f"model {trained.model_version}, registered as mmrank version {trained.registered_version} (champion)\n"
+        f"model {trained.model_version}, registered as mmrank version {trained.registered_version}{champion}\n"
         f"run: {trained.run_directory}   page: {trained.run_directory / 'review.html'}",
         markup=False,
     )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipeline.advice import Adviser, Shard, advise, availability, judge
 from pipeline.config import Config
-from pipeline.errors import GateError
+from pipeline.errors import GateError, NoOverlapError
 from pipeline.evaluate import Material, evaluate, leak_audit, refuse_leaks
 from pipeline.features import model_columns, propensity_columns
 from pipeline.guardrails import Verdicts, structural_zero
@@ -41,6 +41,7 @@ from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES
 _KINDS = {"durable_control": "event_free", "treatment_free": "free_share"}
 _PACKAGES = ("mmrank", "lightgbm", "scikit-learn", "pandas", "numpy", "duckdb", "mlflow", "shap")
 _SAMPLE = 600
+_FEWEST_FOLLOWED = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def train(
     reporter: Reporter,
     published: list[dict[str, Any]] | None = None,
 ) -> Trained:
-    """Train, evaluate, register and, when it loads back and predicts, make champion.
+    """Train, evaluate, register and, unless a check says stop, make champion once it loads back and predicts.
 
     Parameters
     ----------
@@ -147,6 +148,7 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
     config, settings = setup.config, setup.config.settings
     labels = build_labels(known.connection, settings.outcomes, config.drugs, settings.cohort.data_cut_date)
     frame = labels.frame
+    _refuse_lost_follow_up(labels.steps[0])
     rows = known.features["decision_id"].isin(set(frame["decision_id"])).to_numpy()
     features = known.features[rows].reset_index(drop=True)
     facts = known.facts[rows]
@@ -207,6 +209,16 @@ def _declared_products(points: pd.DataFrame, config: Config) -> pd.Series[str] |
     products = points["product"]
     is_declared = products.isin([product.id for product in config.products])
     return products.where(is_declared) if products.notna().any() else None
+
+
+def _refuse_lost_follow_up(step: Step) -> None:
+    """Stop where most decisions have no follow-up: those left were chosen by what happened to them."""
+    if step.rows_out < _FEWEST_FOLLOWED * step.rows_in:
+        raise NoOverlapError(
+            f"events: {step.rows_out:,} of {step.rows_in:,} decisions have any follow-up, wanted at least "
+            f"{100 * _FEWEST_FOLLOWED:.0f} %. A cohort of those with an event is chosen by its outcome; add the events "
+            "table with a last_contact for everybody."
+        )
 
 
 def _propensity_names(features: pd.DataFrame, setup: Setup) -> list[str]:
@@ -307,7 +319,8 @@ def _register(home: Path, workspace: Path, setup: Setup, evaluation: dict[str, A
         },
     )
     registered = register(workspace, run_id)
-    set_champion(workspace, registered, _predicts)
+    if evaluation["verdict"]["result"] != "stop":
+        set_champion(workspace, registered, _predicts)
     return registered
 
 

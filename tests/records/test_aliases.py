@@ -70,7 +70,8 @@ def test_records_under_aliases_read_like_records_under_one_identifier(read, alia
     under_one, under_many = {"patients": patients}, {"patients": patients}
     for table, (column, value, day) in joined.items():
         extra = {"value": "present"} if table == "findings" else {}
-        rows = {column: [value] * len(people), day: ["2019-01-01"] * len(people)}
+        seen = "2019-03-01" if table == "events" else "2019-01-01"  # nobody is decided for after death
+        rows = {column: [value] * len(people), day: [seen] * len(people)}
         rows |= {name: [cell] * len(people) for name, cell in extra.items()}
         under_one[table] = pd.DataFrame({"patient_id": people, **rows})
         under_many[table] = pd.DataFrame({"patient_id": scattered, **rows})
