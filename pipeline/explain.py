@@ -79,9 +79,9 @@ def explain(model: SuitabilityModel, features: pd.DataFrame, standing: Standing,
     whole[:, position, :-1] = own
     whole[:, position, -1] = -burden_share(weights, model)[:, None] * standing.burden[:, position]
     gap = np.abs(base + whole.sum(axis=2) - standing.suitability)[:, position]
-    if gap.size and float(np.nanmax(gap)) > ADDITIVITY_TOLERANCE:
+    if not (gap <= ADDITIVITY_TOLERANCE).all():
         raise PipelineError(
-            f"explain: {int((gap > ADDITIVITY_TOLERANCE).sum())} of {gap.size} explanations do not add up to "
+            f"explain: {int((~(gap <= ADDITIVITY_TOLERANCE)).sum())} of {gap.size} explanations do not add up to "
             f"suitability within {ADDITIVITY_TOLERANCE}; the batch is not written. Report this as a bug."
         )
     return Explanation(names=names, values=_shown(features, model), baseline=base, contributions=whole)

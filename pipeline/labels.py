@@ -19,7 +19,8 @@ from pipeline.config import OutcomeConfig
 from pipeline.schema import Step
 from pipeline.vocabulary import DrugCatalogue
 
-DAYS_PER_MONTH = 30.4375
+DAYS_PER_MONTH = 365 / 12
+"""So that a whole year of follow-up is 12 months and not censored just before them."""
 QUARTERS = 4
 _QUARTER_DAYS = 3 * DAYS_PER_MONTH
 _SHORTEST_STEROID_DAYS = 8
@@ -153,7 +154,7 @@ def _dates(
 
     next_days = np.fmin(days("next_one").to_numpy(float), days("next_decision").to_numpy(float))
     died = days("death").to_numpy(float)
-    death = np.where(np.isnan(next_days) | (died <= next_days), died, np.nan)
+    death = np.where(np.isnan(next_days) | (died <= next_days), np.maximum(died, _SAME_DAY), np.nan)
     return pd.DataFrame(
         {
             "decision_id": frame["decision_id"],
@@ -162,7 +163,7 @@ def _dates(
             "decision_date": start,
             "progression_days": days("progression"),
             "next_days": next_days,
-            "death_days": np.where(np.isnan(death), np.nan, np.maximum(death, _SAME_DAY)),
+            "death_days": death,
             "toxicity_days": days("toxicity"),
             "end_days": np.fmax(days("next_decision").combine_first(days("last_seen")), death),
         }

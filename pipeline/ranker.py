@@ -169,10 +169,13 @@ def stand(
         share[:, None] * burdens[:, position]
     )
     support[:, position] = model.support(features, circumstances.is_impossible[:, position])
+    # Renormalised after structural zeros a propensity can only grow: what rules remove must not promote the rest.
+    unruled = np.full((n, m), np.nan)
+    unruled[:, position] = model.support(features, np.zeros((n, len(position)), dtype=bool))
     own = model.deviations(features, signed)
     deviations = np.zeros((n, own.shape[1], m))
     deviations[:, :, position] = own
-    status, reason = _statuses(model, features, modalities, circumstances, support, propensity_floor)
+    status, reason = _statuses(model, features, modalities, circumstances, np.fmin(support, unruled), propensity_floor)
     better = clearly_better(np.nan_to_num(suitability, nan=-9.0), deviations)
     has_model = np.zeros((n, m), dtype=bool)
     has_model[:, position] = True

@@ -55,9 +55,8 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
     clipped = sum(row["clipped"] for row in overlap)
     slopes = [row["slope"] for row in evaluation["calibration"] if row["slope"] is not None]
     off = [slope for slope in slopes if not _SLOPE[0] <= slope <= _SLOPE[1]]
-    model, best, own = league["model"], league["one_best_arm"], league["clinicians"]
-    behind_best = best["value"] - model["value"]
-    best_error = (model["difference_se"] ** 2 + best["difference_se"] ** 2) ** 0.5
+    model, own = league["model"], league["clinicians"]
+    ahead, ahead_error = model["ahead_of_best_arm"], model["ahead_of_best_arm_se"]
     return [
         _check("C01", "Modalities with enough cases", _passed(len(ranked) == len(cohort["modalities"])),
                f"{len(ranked)} of {len(cohort['modalities'])}", "all declared", "; ".join(
@@ -84,8 +83,8 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
         _check("C10", "Not worse than clinicians' choices", _passed(model["difference"] >= -2 * model["difference_se"]),
                round(model["difference"], 4), "not below 0 by two standard errors",
                f"paired difference, standard error {model['difference_se']:.4f}; clinicians {own['value']:.4f}"),
-        _check("C11", "Not worse than one best modality", _passed(behind_best <= 2 * best_error),
-               round(-behind_best, 4), "not below 0 by two standard errors", "value of model less value of best arm"),
+        _check("C11", "Not worse than one best modality", _passed(ahead >= -2 * ahead_error),
+               round(ahead, 4), "not below 0 by two standard errors", "value of model less value of best arm"),
     ]  # fmt: skip
 
 

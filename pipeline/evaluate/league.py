@@ -101,6 +101,7 @@ def league(
     rows = np.arange(len(scores))
     reference = evidence.observed_utility - burden[rows, evidence.arm]
     table = []
+    best = np.sum(next(c for c in found if c.policy == "one_best_arm").chance * scores, axis=1)
     for choice in found:
         values = reference if choice is found[0] else np.sum(choice.chance * scores, axis=1)
         error = clustered_error(values, evidence.groups)
@@ -113,6 +114,8 @@ def league(
             "high": float(values.mean() + _Z90 * error),
             "difference": float((values - reference).mean()),
             "difference_se": clustered_error(values - reference, evidence.groups),
+            "ahead_of_best_arm": float((values - best).mean()),
+            "ahead_of_best_arm_se": clustered_error(values - best, evidence.groups),
             "true_value": None,
             "true_regret": None,
             "note": choice.note,

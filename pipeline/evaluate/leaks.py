@@ -57,6 +57,8 @@ def leak_audit(
         gap = np.isnan(values)
         for arm in np.unique(given):
             own = given == arm
+            if own.sum() < _FEWEST:
+                continue
             seen = ~gap
             by_value = _auc(own[seen], values[seen]) if seen.sum() >= _FEWEST else 0.5
             auc = max(by_value, _auc(own, gap.astype(float)))

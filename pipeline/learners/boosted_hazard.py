@@ -109,6 +109,8 @@ def fit_boosted_hazard(
     died = event_interval(months, event, cause, intervals)
     owner, interval = np.nonzero(at_risk > 0)
     label = died[owner, interval].astype(float)
+    if not label.any():
+        label += _LOWEST_RATE  # no event in these rows: a hazard of next to nothing, not an error
     time = at_risk[owner, interval]
     parts = [matrix[owner], interval[:, None].astype(float)]
     kinds = list(categorical)

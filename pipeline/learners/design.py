@@ -101,7 +101,7 @@ def fit_linear_design(matrix: Array, columns: Columns) -> LinearDesign:
     numeric = []
     for position in range(matrix.shape[1]):
         known = matrix[~np.isnan(matrix[:, position]), position]
-        if position not in columns.categorical and len(known) and np.ptp(known) > 0:
+        if position not in columns.categorical and len(known) >= 2 * SMALL_CELL and np.ptp(known) > 0:
             numeric.append(position)
     values = matrix[:, numeric]
     gaps = np.isnan(values).mean(axis=0) if len(numeric) else np.empty(0)

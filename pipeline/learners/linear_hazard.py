@@ -27,6 +27,7 @@ _FREE = 3.0
 _MODIFYING = 2.0
 """Arm x modifier terms too, less so: at 1 contrasts came out 1.45 times too small (docs/decisions.md)."""
 _HIGHEST_LOG_HAZARD = 1.5
+_LOWEST_RATE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def _person_period(
     design = np.concatenate(
         [_FREE * np.eye(j)[interval], _FREE * np.eye(arms)[arm[owner]], main[owner], own[owner]], axis=1
     )
-    return _Rows(design=design, rate=died[owner, interval] / weight, weight=weight, owner=owner)
+    rate = died[owner, interval] / weight
+    return _Rows(design=design, rate=rate if rate.any() else rate + _LOWEST_RATE, weight=weight, owner=owner)
 
 
 def _fit(rows: _Rows, alpha: float) -> PoissonRegressor:

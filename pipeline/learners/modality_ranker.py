@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from pipeline.errors import NoOverlapError
 from pipeline.learners.committee import Cases, fit_committee
 from pipeline.learners.crossfit import OutOfFold, cross_fit
 from pipeline.learners.design import SMALL_CELL, columns_of
+from pipeline.learners.honest import blended_out_of_fold
 from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, signed_weights, width_scale
-from pipeline.learners.model import InputContract, SuitabilityModel
+from pipeline.learners.model import SuitabilityModel, input_contract
 from pipeline.learners.propensity import fit_propensity
 from pipeline.learners.stack import (
     Blend,
@@ -219,13 +220,16 @@ class ModalityRanker(BaseEstimator):
             asked = list(X.columns) if self.propensity_features is None else self.propensity_features
             propensity_columns = columns_of(X, asked)
             limits = self.time_limited or {}
+            limited = tuple(bool(limits.get(name, False)) for name in self.arms_)
+            own = follow_up.take(rows)
+            own.free[~np.array(limited)[arm]] = 0.0  # declared: no time off a continuous therapy
             cases = Cases(
                 matrix=columns.matrix(table),
                 columns=columns,
                 modifiers=tuple(self.modifiers),
                 arm=arm,
-                time_limited=tuple(bool(limits.get(name, False)) for name in self.arms_),
-                follow_up=follow_up.take(rows),
+                time_limited=limited,
+                follow_up=own,
                 groups=np.asarray(pd.factorize(patient)[0], dtype=np.int64),
             )
             is_impossible = self._impossible(eligible, rows, arm)
@@ -242,7 +246,7 @@ class ModalityRanker(BaseEstimator):
                 students=self._students,
                 spread=self._spread,
                 propensity=propensity,
-                contract=_input_contract(table, cases.columns.names, columns.levels, self._moving(cases)),
+                contract=input_contract(table, cases.columns.names, columns.levels, self._moving(cases)),
                 product_cases={str(k): int(v) if v >= SMALL_CELL else 0 for k, v in sorted(counted.items())},
             )
         return self
@@ -337,7 +341,7 @@ class ModalityRanker(BaseEstimator):
         averages = arm_averages(values, fold.observed, cases.arm, fold.propensity, signed, gates.propensity_floor)
         estimated = tuple(tuple(t.kind != "free_share" or limited for t in targets) for limited in cases.time_limited)
         level = recalibrated_level(values, fold.observed, cases.arm, estimated)
-        held_out = blend(fold.teachers, weights, averages, self.shrinkage_.factor, level).apply(fold.teachers)
+        held_out = blended_out_of_fold(fold, cases.arm, cases.groups, scores, signed, gates.propensity_floor, estimated)
         committee = fit_committee(cases, targets, settings, advance)
         on_training = committee.expectations(cases.matrix, settings.threads)
         self.blend_: Blend = blend(on_training, weights, averages, self.shrinkage_.factor, level)
@@ -382,19 +386,3 @@ def _mean_half_width(deviations: Array) -> Array:
     arms = deviations.shape[2]
     pairs = [(a, b) for a in range(arms) for b in range(a + 1, arms)]
     return np.asarray(np.mean([half_width(deviations[:, :, a] - deviations[:, :, b]) for a, b in pairs], axis=0))
-
-
-def _input_contract(
-    table: pd.DataFrame, names: Sequence[str], levels: Mapping[str, Any], moving: Sequence[str]
-) -> InputContract:
-    never = tuple(name for name in names if not table[name].isna().any())
-    ranges: dict[str, tuple[float, float]] = {}
-    for name in names:
-        if name in levels:
-            continue
-        known = np.sort(table[name].dropna().to_numpy(dtype=float))
-        if len(known) >= 2 * SMALL_CELL:
-            ranges[name] = (float(known[SMALL_CELL - 1]), float(known[-SMALL_CELL]))
-    return InputContract(
-        never_missing=never, ranges=ranges, top_features=tuple(name for name in moving if name in ranges)
-    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.learners.design import Columns
+from pipeline.learners.design import SMALL_CELL, Columns
 from pipeline.learners.intervals import Spread
 from pipeline.learners.propensity import Propensity
 from pipeline.learners.student import Students
@@ -93,3 +94,31 @@ class SuitabilityModel:
     def deviations(self, features: pd.DataFrame, signed_weights: Array) -> Array:
         """Return deviations of suitability, shape (n, k, arms); their sum of squares over k is the variance."""
         return self.spread.deviations(self.columns.matrix(features), signed_weights)
+
+
+def input_contract(
+    table: pd.DataFrame, names: Sequence[str], levels: Mapping[str, Any], moving: Sequence[str]
+) -> InputContract:
+    """Return what rows must look like, from training rows; ranges end at the eleventh value from each side.
+
+    Parameters
+    ----------
+    table : DataFrame, one row per training decision
+    names : sequence of str
+        Features that the model reads.
+    levels : mapping
+        Declared levels of the categorical ones.
+    moving : sequence of str
+        The features that move contrasts most, largest first.
+    """
+    never = tuple(name for name in names if not table[name].isna().any())
+    ranges: dict[str, tuple[float, float]] = {}
+    for name in names:
+        if name in levels:
+            continue
+        known = np.sort(table[name].dropna().to_numpy(dtype=float))
+        if len(known) >= 2 * SMALL_CELL:
+            ranges[name] = (float(known[SMALL_CELL - 1]), float(known[-SMALL_CELL]))
+    return InputContract(
+        never_missing=never, ranges=ranges, top_features=tuple(name for name in moving if name in ranges)
+    )

@@ -97,7 +97,7 @@ class Students:
 def mixed_rows(matrix: Array, settings: LearnerConfig) -> Array:
     """Return rows mixed feature-wise from pairs of training rows, some values hidden, shape (rows, n_columns)."""
     rng = np.random.default_rng([settings.seed, 7])
-    rows = max(settings.student_rows - len(matrix), 0)
+    rows = max(settings.student_rows - len(matrix), settings.student_rows // 2)
     first, second = rng.integers(0, len(matrix), size=(2, rows))
     swap = rng.random((rows, matrix.shape[1])) < settings.swap_probability
     mixed = np.where(swap, matrix[second], matrix[first])

@@ -119,7 +119,7 @@ def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowU
 
 def causes(follow_up: FollowUp, target: Target) -> tuple[int, ...]:
     """Return the event codes that occur for a target; each has its own hazard."""
-    found = follow_up.event[target.name]
+    found = follow_up.event[target.name][follow_up.months[target.name] <= target.horizon_months]
     return tuple(code for code in (1, 2) if code == 1 or bool(np.any(found == code)))
 
 

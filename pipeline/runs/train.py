@@ -42,6 +42,7 @@ _KINDS = {"durable_control": "event_free", "treatment_free": "free_share"}
 _PACKAGES = ("mmrank", "lightgbm", "scikit-learn", "pandas", "numpy", "duckdb", "mlflow", "shap")
 _SAMPLE = 600
 _FEWEST_FOLLOWED = 0.5
+_FEWEST_EVENTS = 15
 
 
 @dataclass(frozen=True)
@@ -129,16 +130,18 @@ def train(
 
 
 def targets_of(config: Config, labels: pd.DataFrame) -> tuple[Target, ...]:
-    """Return the outcomes to learn: those configured that at least one person had."""
+    """Return the outcomes to learn: those configured that at least 15 people had by the horizon."""
     found = []
     for name in config.outcome_names:
         kind = _KINDS.get(name, "incidence")
         limited = any(entry.time_limited for entry in config.modalities)
         if kind == "free_share" and not (limited and "durable_control" in config.outcome_names):
             continue
-        if kind != "free_share" and not (labels[f"{name}_event"] == 1).any():
-            continue
         horizon = config.settings.outcomes[name].horizon_months
+        if kind != "free_share":
+            is_event = (labels[f"{name}_event"] == 1) & (labels[f"{name}_months"] <= horizon)
+            if int(is_event.sum()) < _FEWEST_EVENTS:
+                continue
         sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
         found.append(Target(name=name, kind=cast(Any, kind), horizon_months=horizon, sign=sign))
     return tuple(found)

@@ -184,3 +184,46 @@ def test_a_quarter_that_nobody_saw_is_not_a_share() -> None:
 
     assert row["treatment_free_q1"] == 1.0
     assert np.isnan([row["treatment_free_q3"], row["treatment_free_q4"]]).all()
+
+
+def test_a_death_on_the_decision_day_counts() -> None:
+    row = _one("p1 | death | 2024-01-01 | |")
+
+    assert (row["early_death_event"], row["durable_control_event"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("day", "is_whole"), [("2024-12-30", False), ("2024-12-31", True)])
+def test_a_whole_year_of_follow_up_is_twelve_months(day: str, is_whole: bool) -> None:
+    assert bool(_one(f"p1 | last_contact | {day} | |")["durable_control_months"] >= 12) is is_whole
+
+
+def test_contact_on_the_decision_day_alone_is_no_follow_up() -> None:
+    assert build_labels(_connection("p1 | last_contact | 2024-01-01 | |"), OUTCOMES, DRUGS).frame.empty
+
+
+@pytest.mark.parametrize(
+    ("events", "later", "cut", "wanted"),
+    [
+        ("p1 | progression | 2024-05-01 | |", None, "2024-05-01", (1, 121)),
+        ("p1 | death | 2024-06-01 | |", None, "2024-04-30", (0, 120)),
+        ("p1 | last_contact | 2024-12-01 | |", "2024-06-01", "2024-04-30", (0, 120)),
+    ],
+)
+def test_the_cut_holds_for_every_kind_of_date(
+    events: str, later: str | None, cut: str, wanted: tuple[int, int]
+) -> None:
+    row = build_labels(_connection(events, later=later), OUTCOMES, DRUGS, cut).frame.iloc[0]
+
+    assert (row["durable_control_event"], round(row["durable_control_months"] * DAYS_PER_MONTH)) == wanted
+
+
+def test_the_last_day_of_a_course_is_a_day_on_treatment() -> None:
+    row = _one(QUIET, drugs="p1 | dexamethasone | 2024-01-01 | 2024-01-08")
+
+    assert row["treatment_free_q1"] == pytest.approx(83 / 91, abs=1e-9)
+
+
+def test_toxicity_on_the_decision_day_belongs_to_what_came_before() -> None:
+    row = _one("p1 | toxicity | 2024-01-01 | crs | 4\np1 | last_contact | 2024-09-01 | |")
+
+    assert row["severe_toxicity_event"] == 0

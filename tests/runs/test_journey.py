@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,22 @@ def test_rules_never_lift_a_modality_over_one_the_model_held_clearly_better(pred
             for b in rows.itertuples():
                 if a.rank < b.rank:
                     assert a.suitability > b.suitability
+
+
+def test_taking_a_modality_away_never_lifts_another_out_of_abstention(journey: Journey) -> None:
+    known = read_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet())
+    shard = shard_of(known, known.features, known.facts)
+    gone = shard.candidates.assign(
+        available=shard.candidates["available"]
+        .astype("object")
+        .mask(shard.candidates["modality"] == "car_t", other=False)
+    )
+    before = advise(journey.loaded.adviser, shard).predictions
+    after = advise(journey.loaded.adviser, replace(shard, candidates=gone)).predictions
+    rest = (before["modality"] != "car_t").to_numpy()
+
+    assert (before.loc[rest, "rank"].notna().to_numpy() == after.loc[rest, "rank"].notna().to_numpy()).all()
+    assert (after.loc[~rest, "status"] == "unavailable").all()
 
 
 def test_a_shared_rank_is_called_tied(predicted: pd.DataFrame) -> None:
