@@ -172,12 +172,13 @@ def _parse_list(
     problems: list[str],
     depth: int,
 ) -> Condition | None:
-    listed = written.get("of" if kind == "at_least" else kind)
+    name = "of" if kind == "at_least" else kind
+    listed = written.get(name)
     if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
-        problems.append(f"{where}.{kind}: wanted a list of at least one condition")
+        problems.append(f"{where}.{name}: wanted a list of at least one condition")
         return None
     parts = [
-        parse_condition(item, f"{where}.{kind}[{i}]", catalogue, problems, depth + 1) for i, item in enumerate(listed)
+        parse_condition(item, f"{where}.{name}[{i}]", catalogue, problems, depth + 1) for i, item in enumerate(listed)
     ]
     sound = tuple(part for part in parts if part is not None)
     if len(sound) < len(parts):

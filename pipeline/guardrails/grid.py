@@ -30,6 +30,8 @@ from pipeline.guardrails.kleene import FactColumns, evaluate
 LARGEST = 50_000
 FALSE, TRUE, UNKNOWN = 0, 1, 2
 OTHER_LEVEL = "any other level"
+FACTORS = (1e-6, 1.0, 1e6)
+"""What is tried of a number that only multiplies a limit: so small, and so large, that either answer is met."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _samples(fact: str, condition: Condition, lowest: float | None) -> tuple[Sca
     if fact.startswith(LABEL_PREFIX):
         return LABEL_FACTS[fact.removeprefix(LABEL_PREFIX)]
     if not asked:
-        return (1.0,) if any(leaf.times == fact for leaf in compared) else (True,)
+        return FACTORS if any(leaf.times == fact for leaf in compared) else (True,)
     if isinstance(asked[0], bool):
         return (True, False)
     if isinstance(asked[0], str):

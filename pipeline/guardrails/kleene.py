@@ -118,7 +118,7 @@ class FactColumns:
     frame : DataFrame, one row per decision
         Missing, NaN and infinite values are unknown. Booleans may be 1.0 and 0.0.
     constants : mapping of fact name to value
-        Facts that are the same in every row, such as a product's label; None is unknown.
+        Categories that are the same in every row, such as a product's label; None is unknown.
     """
 
     def __init__(self, frame: pd.DataFrame, constants: Mapping[str, Scalar | None] | None = None) -> None:
@@ -126,6 +126,10 @@ class FactColumns:
         self._constants = dict(constants or {})
         self._columns: dict[tuple[str, str], tuple[Values, Mask]] = {}
         self._truths: dict[Leaf, Truth] = {}
+
+    def given(self, constants: Mapping[str, Scalar | None]) -> FactColumns:
+        """Return the same facts with others that are the same in every row."""
+        return FactColumns(self._frame, {**self._constants, **constants}) if constants else self
 
     def known(self, fact: str) -> Mask:
         """Return where a fact is on record.
@@ -135,6 +139,8 @@ class FactColumns:
         RuleError
             If the facts lack the column.
         """
+        if fact in self._constants:
+            return np.full(len(self._frame), self._constants[fact] is not None)
         column = self._series(fact)
         if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
             return self._numbers(fact)[1]
@@ -153,9 +159,6 @@ class FactColumns:
         return self._truths[leaf]
 
     def _series(self, fact: str) -> pd.Series:
-        if fact in self._constants:
-            value = self._constants[fact]
-            return pd.Series([value] * len(self._frame), index=self._frame.index, dtype="object")
         if fact not in self._frame.columns:
             raise RuleError(f"facts: no column '{fact}', which a rule reads. Declare it in the feature specification.")
         return self._frame[fact]
@@ -168,8 +171,11 @@ class FactColumns:
             flags, known = self._read(leaf.fact, "boolean")
             return Truth(known & (flags == leaf.values[0]), known)
         if isinstance(leaf.values[0], str):
+            if leaf.fact in self._constants:
+                known = self.known(leaf.fact)
+                return Truth(known & (self._constants[leaf.fact] in leaf.values), known)
             words, known = self._read(leaf.fact, "string")
-            return Truth(known & np.isin(words, list(leaf.values)), known)
+            return Truth(known & np.any([words == value for value in leaf.values], axis=0), known)
         return self._ordered(leaf)
 
     def _ordered(self, leaf: Compare) -> Truth:

@@ -16,6 +16,7 @@ from pipeline.declared import Declared, did_you_mean, raise_if, read_declared
 from pipeline.errors import RuleError
 from pipeline.guardrails.checks import check_behaviour, check_examples
 from pipeline.guardrails.conditions import LABEL_PREFIX, Condition, Fact, facts_of, parse_condition
+from pipeline.guardrails.lines import with_lines
 from pipeline.vocabulary import Product, Target
 
 Status = Literal["draft", "reviewed", "active"]
@@ -235,7 +236,10 @@ def words_of(product: Product) -> dict[str, set[str]]:
 
 
 def parse_rules(
-    mappings: Mapping[str, Mapping[str, Any]], catalogue: Mapping[str, Fact], products: Sequence[Product]
+    mappings: Mapping[str, Mapping[str, Any]],
+    catalogue: Mapping[str, Fact],
+    products: Sequence[Product],
+    texts: Mapping[str, str] | None = None,
 ) -> RuleSet:
     """Return the checked rules; every problem of every file is told at once.
 
@@ -248,6 +252,8 @@ def parse_rules(
     catalogue : mapping of fact name to Fact
     products : sequence of Product
         What rules may name; labels are read from them.
+    texts : mapping of file name to text, or None
+        The files as written; problems then carry the line.
 
     Returns
     -------
@@ -271,7 +277,7 @@ def parse_rules(
             problems.append(f"{where}: id: '{identity}' is already the id of {seen[identity]}; ids are unique")
         elif isinstance(identity, str):
             seen[identity] = where
-    raise_if(problems, "guardrails", RuleError)
+    raise_if(with_lines(problems, texts or {}), "guardrails", RuleError)
     rules.sort(key=lambda rule: rule.id)
     return RuleSet(tuple(rules), _digest(rules))
 

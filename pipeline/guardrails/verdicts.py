@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.errors import RuleError
-from pipeline.guardrails.conditions import LABEL_FACTS, LABEL_PREFIX, Condition, Scalar, facts_of
-from pipeline.guardrails.grid import grid_of, patterns
-from pipeline.guardrails.kleene import FactColumns, Mask, evaluate
-from pipeline.guardrails.rules import Rule, RuleSet
+from pipeline.guardrails.answers import CLEAR, OUTSIDE, Answers, codes_of, dates_of, settle, states_of
+from pipeline.guardrails.conditions import Condition, facts_of
+from pipeline.guardrails.grid import TRUE, UNKNOWN, grid_of, patterns
+from pipeline.guardrails.kleene import FactColumns, Mask
+from pipeline.guardrails.overrides import Overrides, override_table
+from pipeline.guardrails.plan import plan
+from pipeline.guardrails.rules import RuleSet
 from pipeline.vocabulary import VERDICTS, Modality, Product
 
-CLEAR, NOT_ASSESSED = VERDICTS.index("clear"), VERDICTS.index("not_assessed")
-Codes = NDArray[np.int8]
 Names = NDArray[np.object_]
+CHUNK = 50_000
 
 
 @dataclass(frozen=True)
@@ -28,31 +29,24 @@ class Verdicts:
     Attributes
     ----------
     products : DataFrame, one row per decision, modality and product
-        `decision_id, modality, product, verdict`: the worst of the product's rules.
+        `decision_id, modality, product, verdict`: the worst of the product's rules that are not overridden.
     modalities : DataFrame, one row per decision and modality
         `decision_id, modality, verdict`: the best of its products.
     findings : DataFrame, one row per decision, product and rule that fired or is undecided
-        `decision_id, modality, product, rule_id, verdict, fired, missing_facts, status, overridable`; worst first,
-        then by rule id. `missing_facts` is the smallest set that would settle an undecided rule.
+        `decision_id, modality, product, rule_id, verdict, fired, missing_facts, status, overridable, overridden`;
+        worst first, then by rule id. `missing_facts` is the smallest set that would settle an undecided rule. An
+        overridden finding keeps the rule's verdict; it no longer counts in the product's.
     assessed : DataFrame, one row per rule that ran and covers some product
         `rule_id, decisions`: how many decisions it judged (those on or after its `effective_from`).
+    overrides : DataFrame, one row per override of one of the decisions
+        `decision_id, rule_id, reason, by_role, date, applied`; `applied` is false where the rule did not speak.
     """
 
     products: pd.DataFrame
     modalities: pd.DataFrame
     findings: pd.DataFrame
     assessed: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class _Spoken:
-    """What one rule says of some products (all with the same answer)."""
-
-    rule: int
-    columns: list[int]
-    code: Codes
-    fired: Mask
-    missing: Names
+    overrides: pd.DataFrame
 
 
 def apply_rules(
@@ -64,6 +58,7 @@ def apply_rules(
     decision_dates: pd.Series,
     jurisdiction: str = "us",
     include_drafts: bool = False,
+    overrides: Overrides | None = None,
 ) -> Verdicts:
     """Return the verdict of every rule, product and modality for every decision.
 
@@ -81,6 +76,8 @@ def apply_rules(
         Whose labels count.
     include_drafts : bool
         Whether draft and reviewed rules run too; findings carry their status.
+    overrides : Overrides or None
+        Rules that clinicians set aside, as `parse_overrides` returns them.
 
     Returns
     -------
@@ -93,112 +90,82 @@ def apply_rules(
         If decision ids repeat, dates are missing for some decisions, a modality names a product that is not
         there, or a fact that a rule reads is not among the columns.
     """
-    offered = products_offered(products, modalities)
-    dates = _dates(facts, decision_dates)
+    asked = plan(rules, products, modalities, jurisdiction=jurisdiction, include_drafts=include_drafts)
     columns = FactColumns(facts)
-    running = rules.running(jurisdiction, include_drafts=include_drafts)
-    worst = np.full((len(facts), len(offered)), CLEAR, dtype=np.int8)
-    covered = np.zeros((len(facts), len(offered)), dtype=bool)
-    spoken: list[_Spoken] = []
-    judged: list[tuple[str, int]] = []
-    for number, rule in enumerate(running):
-        targets = [i for i, (_, product) in enumerate(offered) if rule.applies_to.covers(product)]
-        if not targets:
-            continue
-        in_force = np.isnat(dates) | (dates >= np.datetime64(rule.effective_from, "D"))
-        judged.append((rule.id, int(in_force.sum())))
-        for group, constants in _same_label(rule, targets, offered, jurisdiction):
-            said = _speak(number, rule, group, _with(facts, columns, constants), in_force)
-            worst[:, group] = np.maximum(worst[:, group], said.code[:, None])
-            covered[:, group] |= in_force[:, None]
-            spoken.append(said)
-    verdicts = np.where(covered, worst, np.int8(NOT_ASSESSED))
+    wanted = Overrides() if overrides is None else overrides
+    lifted = wanted.lifted(facts.index)
+    states = states_of(columns, asked, dates_of(facts, decision_dates))
+    answers = settle(asked, facts.index, states, lifted)
     return Verdicts(
-        products=_product_table(facts.index, offered, verdicts),
-        modalities=_modality_table(facts.index, offered, modalities, verdicts),
-        findings=_finding_table(facts.index, offered, running, spoken),
-        assessed=pd.DataFrame(judged, columns=["rule_id", "decisions"]).astype(
-            {"rule_id": "str", "decisions": "int64"}
-        ),
+        products=_product_table(answers),
+        modalities=_modality_table(answers),
+        findings=_finding_table(answers, columns, lifted),
+        assessed=_assessed_table(answers),
+        overrides=override_table(wanted, facts.index, _spoke(answers)),
     )
 
 
-def products_offered(products: Sequence[Product], modalities: Sequence[Modality]) -> list[tuple[str, Product]]:
-    """Return (modality id, product) in configured order; a modality without products is its own product.
+def apply_rules_in_chunks(
+    facts: pd.DataFrame,
+    rules: RuleSet,
+    products: Sequence[Product],
+    modalities: Sequence[Modality],
+    *,
+    decision_dates: pd.Series,
+    jurisdiction: str = "us",
+    include_drafts: bool = False,
+    overrides: Overrides | None = None,
+    chunk: int = CHUNK,
+) -> Iterator[Verdicts]:
+    """Yield what `apply_rules` returns, some decisions at a time, so that memory does not grow with their number.
 
-    Raises
+    Parameters
+    ----------
+    facts, rules, products, modalities, decision_dates, jurisdiction, include_drafts, overrides
+        As `apply_rules` takes them.
+    chunk : int
+        Most decisions in one piece; 1 or more.
+
+    Yields
     ------
-    RuleError
-        If a modality names a product that is not among `products`.
+    Verdicts
+        Of the decisions in order; put together they are what `apply_rules` returns for all.
     """
-    by_id = {product.id: product for product in products}
-    offered: list[tuple[str, Product]] = []
-    for modality in modalities:
-        unknown = [name for name in modality.products if name not in by_id]
-        if unknown:
-            raise RuleError(
-                f"modality '{modality.id}': no product file for {', '.join(unknown)}; add it to the products"
-            )
-        if modality.products:
-            offered += [(modality.id, by_id[name]) for name in modality.products]
-        else:
-            itself = Product(
-                id=modality.id,
-                label=modality.label,
-                modality=modality.id,
-                agents=modality.agents or (modality.id,),
-                safety_classes=modality.safety_classes,
-            )
-            offered.append((modality.id, itself))
-    return offered
-
-
-def _dates(facts: pd.DataFrame, decision_dates: pd.Series) -> NDArray[np.datetime64]:
-    if not facts.index.is_unique:
-        raise RuleError(
-            f"facts: {int(facts.index.duplicated().sum())} decision ids repeat; wanted one row per decision"
+    for start in range(0, len(facts), max(chunk, 1)):
+        yield apply_rules(
+            facts.iloc[start : start + max(chunk, 1)],
+            rules,
+            products,
+            modalities,
+            decision_dates=decision_dates,
+            jurisdiction=jurisdiction,
+            include_drafts=include_drafts,
+            overrides=overrides,
         )
-    absent = int((~facts.index.isin(decision_dates.index)).sum())
-    if absent:
-        raise RuleError(f"decision_dates: missing for {absent} of {len(facts)} decisions; index them by decision_id")
-    dates = pd.to_datetime(decision_dates.loc[facts.index])
-    return dates.to_numpy(dtype="datetime64[D]")
 
 
-def _same_label(
-    rule: Rule, targets: list[int], offered: list[tuple[str, Product]], jurisdiction: str
-) -> list[tuple[list[int], dict[str, Scalar | None]]]:
-    """Return the covered products in groups whose labels say the same, as the rule reads them."""
-    if not rule.reads_label:
-        return [(targets, {})]
-    groups: dict[tuple[Scalar | None, ...], list[int]] = {}
-    for target in targets:
-        labels = {str(name): label for name, label in offered[target][1].labels.items()}
-        label = labels.get(jurisdiction)
-        groups.setdefault(tuple(getattr(label, name, None) for name in LABEL_FACTS), []).append(target)
-    return [
-        (group, {f"{LABEL_PREFIX}{name}": value for name, value in zip(LABEL_FACTS, key, strict=True)})
-        for key, group in groups.items()
-    ]
+def _spoke(answers: Answers) -> dict[str, Mask]:
+    """Return, per rule, the decisions for which it fired or is undecided."""
+    spoke: dict[str, Mask] = {}
+    for entry, state in zip(answers.plan.asked, answers.states, strict=True):
+        own = (state == TRUE) | (state == UNKNOWN)
+        spoke[entry.rule.id] = spoke[entry.rule.id] | own if entry.rule.id in spoke else own
+    return spoke
 
 
-def _with(facts: pd.DataFrame, columns: FactColumns, constants: dict[str, Scalar | None]) -> FactColumns:
-    return FactColumns(facts, constants) if constants else columns
+def missing_facts(condition: Condition, columns: FactColumns, undecided: Mask) -> Names:
+    """Return, per row, the facts that would settle an undecided condition; empty elsewhere.
 
+    Parameters
+    ----------
+    condition : Condition
+    columns : FactColumns
+    undecided : array of bool, (n,)
 
-def _speak(number: int, rule: Rule, targets: list[int], columns: FactColumns, in_force: Mask) -> _Spoken:
-    truth = evaluate(rule.condition, columns.truth)
-    code = np.select(
-        [~in_force, truth.true, truth.unknown],
-        [CLEAR, VERDICTS.index(rule.fired_verdict), VERDICTS.index(rule.when_unknown)],
-        CLEAR,
-    ).astype(np.int8)
-    undecided = truth.unknown & in_force
-    return _Spoken(number, targets, code, truth.true, _missing(rule.condition, columns, undecided))
-
-
-def _missing(condition: Condition, columns: FactColumns, undecided: Mask) -> Names:
-    """Return, per row, the facts that would settle an undecided condition; empty elsewhere."""
+    Returns
+    -------
+    array of tuple of str, (n,)
+    """
     missing = np.empty(len(undecided), dtype=object)
     missing[:] = [()] * len(undecided)
     rows = np.flatnonzero(undecided)
@@ -217,65 +184,80 @@ def _missing(condition: Condition, columns: FactColumns, undecided: Mask) -> Nam
     return missing
 
 
-def _words(codes: Codes) -> NDArray[np.object_]:
-    return np.array(VERDICTS, dtype=object)[codes.ravel()]
-
-
-def _product_table(index: pd.Index, offered: list[tuple[str, Product]], verdicts: Codes) -> pd.DataFrame:
+def _product_table(answers: Answers) -> pd.DataFrame:
+    offered, n = answers.plan.offered, len(answers.decisions)
+    place = np.tile(np.arange(len(offered)), n)
     return pd.DataFrame(
         {
-            "decision_id": np.repeat(index.to_numpy(dtype=object), len(offered)),
-            "modality": np.tile(np.array([modality for modality, _ in offered], dtype=object), len(index)),
-            "product": np.tile(np.array([product.id for _, product in offered], dtype=object), len(index)),
-            "verdict": _words(verdicts),
+            "decision_id": _texts(answers.decisions, np.repeat(np.arange(n), len(offered))),
+            "modality": _texts([modality for modality, _ in offered], place),
+            "product": _texts([product.id for _, product in offered], place),
+            "verdict": _texts(VERDICTS, answers.products.T.ravel()),
         }
-    ).astype("str")
-
-
-def _modality_table(
-    index: pd.Index, offered: list[tuple[str, Product]], modalities: Sequence[Modality], verdicts: Codes
-) -> pd.DataFrame:
-    own = [[i for i, (name, _) in enumerate(offered) if name == modality.id] for modality in modalities]
-    best = np.stack([verdicts[:, columns].min(axis=1) for columns in own], axis=1)
-    return pd.DataFrame(
-        {
-            "decision_id": np.repeat(index.to_numpy(dtype=object), len(modalities)),
-            "modality": np.tile(np.array([modality.id for modality in modalities], dtype=object), len(index)),
-            "verdict": _words(best),
-        }
-    ).astype("str")
-
-
-def _finding_table(
-    index: pd.Index, offered: list[tuple[str, Product]], running: Sequence[Rule], spoken: Sequence[_Spoken]
-) -> pd.DataFrame:
-    decision, product, rule, code, fired, missing = [], [], [], [], [], []
-    for said in spoken:
-        rows = np.flatnonzero(said.code != CLEAR)
-        for column in said.columns:
-            decision.append(rows)
-            product.append(np.full(len(rows), column))
-            rule.append(np.full(len(rows), said.rule))
-            code.append(said.code[rows])
-            fired.append(said.fired[rows])
-            missing.append(said.missing[rows])
-    empty = np.empty(0, dtype=np.int64)
-    decisions, columns, rule_numbers = (
-        np.concatenate([empty, *part]).astype(np.int64) for part in (decision, product, rule)
     )
-    codes: Codes = np.concatenate([empty.astype(np.int8), *code])
-    order = np.lexsort((rule_numbers, -codes, columns, decisions))
-    decisions, columns, rule_numbers = (part[order] for part in (decisions, columns, rule_numbers))
-    table = {
-        "decision_id": index.to_numpy(dtype=object)[decisions],
-        "modality": np.array([modality for modality, _ in offered], dtype=object)[columns],
-        "product": np.array([entry.id for _, entry in offered], dtype=object)[columns],
-        "rule_id": np.array([entry.id for entry in running], dtype=object)[rule_numbers],
-        "verdict": _words(codes[order]),
-        "fired": np.concatenate([empty.astype(bool), *fired])[order],
-        "missing_facts": np.concatenate([empty.astype(object), *missing])[order],
-        "status": np.array([entry.status for entry in running], dtype=object)[rule_numbers],
-        "overridable": np.array([entry.overridable for entry in running], dtype=bool)[rule_numbers],
-    }
-    texts = ("decision_id", "modality", "product", "rule_id", "verdict", "status")
-    return pd.DataFrame(table).astype(dict.fromkeys(texts, "str"))
+
+
+def _modality_table(answers: Answers) -> pd.DataFrame:
+    names, n = answers.plan.modalities, len(answers.decisions)
+    return pd.DataFrame(
+        {
+            "decision_id": _texts(answers.decisions, np.repeat(np.arange(n), len(names))),
+            "modality": _texts(names, np.tile(np.arange(len(names)), n)),
+            "verdict": _texts(VERDICTS, answers.modalities.T.ravel()),
+        }
+    )
+
+
+def _assessed_table(answers: Answers) -> pd.DataFrame:
+    judged: dict[str, int] = {}
+    for entry, state in zip(answers.plan.asked, answers.states, strict=True):
+        judged[entry.rule.id] = int((state != OUTSIDE).sum())
+    table = pd.DataFrame(list(judged.items()), columns=["rule_id", "decisions"])
+    return table.astype({"rule_id": "str", "decisions": "int64"})
+
+
+def _finding_table(answers: Answers, columns: FactColumns, lifted: Mapping[str, Mask]) -> pd.DataFrame:
+    offered, running = answers.plan.offered, answers.plan.running
+    number = {rule.id: place for place, rule in enumerate(running)}
+    found: list[NDArray[np.int64]] = [np.empty((6, 0), dtype=np.int64)]
+    missing: list[Names] = [np.empty(0, dtype=object)]
+    for entry, state in zip(answers.plan.asked, answers.states, strict=True):
+        codes = codes_of(entry.rule)[state]
+        rows = np.flatnonzero(codes != CLEAR)
+        wanted = missing_facts(entry.rule.condition, columns.given(entry.label), state == UNKNOWN)[rows]
+        aside = lifted.get(entry.rule.id, np.zeros(len(state), dtype=bool))[rows]
+        for product in entry.products:
+            place, rule = np.full(len(rows), product), np.full(len(rows), number[entry.rule.id])
+            found.append(np.stack([rows, place, rule, codes[rows], state[rows] == TRUE, aside]).astype(np.int64))
+            missing.append(wanted)
+    joined = np.concatenate(found, axis=1)
+    order = _reading_order(joined, answers)
+    row, product, rule, code, fired, aside = joined[:, order]
+    return pd.DataFrame(
+        {
+            "decision_id": _texts(answers.decisions, row),
+            "modality": _texts([modality for modality, _ in offered], product),
+            "product": _texts([entry.id for _, entry in offered], product),
+            "rule_id": _texts([entry.id for entry in running], rule),
+            "verdict": _texts(VERDICTS, code),
+            "fired": fired.astype(bool),
+            "missing_facts": np.concatenate(missing)[order],
+            "status": _texts([entry.status for entry in running], rule),
+            "overridable": np.array([entry.overridable for entry in running], dtype=bool)[rule],
+            "overridden": aside.astype(bool),
+        }
+    )
+
+
+def _reading_order(joined: NDArray[np.int64], answers: Answers) -> NDArray[np.intp]:
+    """Return the order of findings: decision, product, worst verdict first, rule."""
+    row, product, rule, code = joined[:4]
+    key = (row * len(answers.plan.offered) + product) * len(VERDICTS) + (len(VERDICTS) - 1 - code)
+    return np.argsort(key * max(len(answers.plan.running), 1) + rule)
+
+
+def _texts(words: Sequence[str] | pd.Index, places: NDArray[np.integer]) -> pd.Series:
+    """Return a column of words, by their places among some."""
+    if not len(words):
+        return pd.Series([], dtype="str")
+    return pd.Series(pd.array(list(words), dtype="str").take(places))

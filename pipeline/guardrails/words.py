@@ -24,9 +24,11 @@ EVIDENCE_IDS = tuple(f"G{number:02d}" for number in range(1, 53))
 """The candidate rules of the clinical evidence base."""
 
 NOT_RULES: Mapping[str, str] = {
+    "G36": "whether bridging works is learned after the decision and enters no rule",
+    "G46": "control of a high tumour burden by bridging is learned after the decision and enters no rule",
     "G49": "unresolved cytokine release or neurotoxicity is not a fact of the records; prior severe events are (G49b)",
     "G51": "values out of range or in an unknown unit are set aside and counted as records are read: they are unknown",
-    "G52": "a fact older than its own limit reads as unknown, so every rule that needs it is undecided",
+    "G52": "besides, a fact older than its own limit reads as unknown, so every rule that needs it is undecided",
 }
 """Why a candidate rule, or a part of it, is not a rule file."""
 
@@ -41,6 +43,14 @@ remove or demote a modality, never promote one. An unknown fact never passes a b
 *indeterminate*, with the facts that would settle it. Draft rules wait for clinical review and do not run unless the
 configuration says so. Rules that hold whatever the date carry 2000-01-01 as the day they take effect. None of this
 is medical advice.
+"""
+
+OVERRIDING = """## Setting a rule aside
+
+A clinician may set an overridable block aside for one decision, with a reason. The file of overrides has the columns
+`decision_id, rule_id, reason, by_role, date`: one row per decision and rule, a role and never a name, an ISO date. The
+rule then no longer counts in that decision's verdicts, whether it fired or was undecided; it stays listed, with the
+reason. A rule that may not be overridden refuses the whole file, and so does any other problem in it.
 """
 
 
@@ -175,6 +185,7 @@ def describe(rules: RuleSet, products: Sequence[Product], catalogue: Mapping[str
     parts.append(_table(["id", "state", "rules", "note"], rows))
     parts.append("## Rules\n")
     parts += [_rule_section(rule) for rule in rules.rules]
+    parts.append(OVERRIDING)
     parts.append("## Labels\n")
     parts.append(_table(["product", "where", "status", "needs", "evidence", "as of", "source"], _label_rows(products)))
     parts.append("## Facts that rules read\n")

@@ -33,11 +33,13 @@ class SmallFact:
 
 UNITS = {
     "age": "years", "alt": "U/L", "alt_uln": "U/L", "anc": "10^9/L", "ast": "U/L", "ast_uln": "U/L",
-    "bilirubin": "mg/dL",
-    "bilirubin_uln": "mg/dL", "bmi": "kg/m2", "car_hematotox": "points", "days_since_bcma_car_t": "days",
-    "days_since_bcma_target": "days", "days_since_bendamustine": "days", "days_since_high_dose_alkylator": "days",
-    "days_since_last_antimyeloma": "days", "ecog": "score", "egfr": "mL/min/1.73m2", "igg": "mg/dL", "lvef": "%",
-    "n_prior_lines": "lines", "neuropathy_grade": "grade", "platelets": "10^9/L", "spo2": "%",
+    "bilirubin": "mg/dL", "bilirubin_uln": "mg/dL", "bmi": "kg/m2", "car_hematotox": "points",
+    "creatinine_age_days": "days", "days_since_bcma_car_t": "days", "days_since_bcma_target": "days",
+    "days_since_bendamustine": "days", "days_since_high_dose_alkylator": "days",
+    "days_since_last_antimyeloma": "days", "ecog": "score", "ecog_age_days": "days", "egfr": "mL/min/1.73m2",
+    "hemoglobin_age_days": "days", "igg": "mg/dL", "live_vaccine_age_days": "days", "lvef": "%",
+    "n_prior_lines": "lines", "neuropathy_grade": "grade", "platelets": "10^9/L", "platelets_age_days": "days",
+    "spo2": "%",
 }  # fmt: skip
 BOOLEANS = """
     exposed_proteasome_inhibitor exposed_imid exposed_anti_cd38 exposed_lenalidomide exposed_bcma_target
@@ -81,7 +83,9 @@ MODALITIES = tuple(modality(name) for name in ("car_t", "bispecific", "adc", "st
 FIT = {
     **dict.fromkeys(BOOLEANS, False),
     **{name: None for name in UNITS if name.startswith("days_since")},
-    "days_since_last_antimyeloma": 30.0, "age": 62.0, "sex": "female", "n_prior_lines": 4.0, "ecog": 1.0,
+    "ecog_age_days": 7.0, "hemoglobin_age_days": 7.0, "platelets_age_days": 7.0, "creatinine_age_days": 7.0,
+    "live_vaccine_age_days": 7.0, "days_since_last_antimyeloma": 30.0,
+    "age": 62.0, "sex": "female", "n_prior_lines": 4.0, "ecog": 1.0,
     "neuropathy_grade": 0.0, "spo2": 97.0, "lvef": 60.0, "egfr": 80.0, "bilirubin": 0.6, "bilirubin_uln": 1.2,
     "alt": 20.0, "alt_uln": 40.0, "ast": 20.0, "ast_uln": 40.0, "anc": 3.0, "platelets": 180.0, "igg": 900.0,
     "bmi": 25.0, "car_hematotox": 0.0, "exposed_proteasome_inhibitor": True, "exposed_imid": True,

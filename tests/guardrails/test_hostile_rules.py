@@ -153,3 +153,58 @@ def test_a_rule_of_too_many_facts_is_refused():
 
     with pytest.raises(RuleError, match="more than 50,000 situations"):
         read(GOOD.replace(WHEN, f"when: {{any: [{parts}]}}"))
+
+
+def with_lines(text: str) -> str:
+    mapping = parse_yaml(text, "bad.yaml", RuleError)
+    with pytest.raises(RuleError) as problem:
+        parse_rules({"bad.yaml": mapping}, CATALOGUE, PRODUCTS, {"bad.yaml": text})
+    return str(problem.value)
+
+
+NESTED = """\
+when:
+  all:
+    - {fact: hiv, is: true}
+    - any:
+        - {fact: hcv_rna, is: true}
+        - fact: lvef
+          lt: 40
+          unit: mg/dL
+"""
+COUNTED = """\
+when:
+  at_least: 1
+  of:
+    - {fact: hiv, is: true}
+    - {fact: egoc, ge: 3}
+"""
+LINES = [
+    # what is spoiled | text replaced | by | where it is
+    ("a value", "status: active", "status: live", "bad.yaml:4: status: "),
+    ("the first line", "id: g21-", "id: G21-", "bad.yaml:1: id: "),
+    ("a nested unit", WHEN, NESTED.rstrip(), "bad.yaml:14: when.all[1].any[1].unit: got 'mg/dL'"),
+    ("one of those counted", WHEN, COUNTED.rstrip(), "bad.yaml:11: when.of[1].fact: unknown fact 'egoc'"),
+    ("a part that is not there", WHEN, "when: {fact: ecog, ge: 3}", "bad.yaml:7: when.unit: missing"),
+    ("the section of the source", "  section: Table 1", '  section: ""', "bad.yaml:15: source.section: "),
+    ("an example", "{ecog: 2}", "{ecog: 3}", "bad.yaml:21: examples[0]: the rule gives"),
+    ("an example's fact", "{ecog: 3}", '{ecog: "3"}', "bad.yaml:22: examples[1].given.ecog: got '3'"),
+    ("the list of examples", "  - {given: {ecog: null}, verdict: indeterminate}\n", "", "bad.yaml:20: examples: none"),
+    ("a setting that is missing", "owner: clinical-safety\n", "", "bad.yaml: owner: missing"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "where"), [row[1:] for row in LINES], ids=[row[0] for row in LINES])
+def test_a_problem_tells_the_line_where_its_field_stands(old, new, where):
+    assert old in GOOD
+    assert where in with_lines(GOOD.replace(old, new, 1))
+
+
+def test_a_file_whose_text_is_not_given_keeps_its_problems_without_lines():
+    mapping = parse_yaml(GOOD.replace("fact: ecog", "fact: egoc"), "bad.yaml", RuleError)
+    with pytest.raises(RuleError, match=r"bad\.yaml: when\.fact: unknown"):
+        parse_rules({"bad.yaml": mapping}, CATALOGUE, PRODUCTS, {"other.yaml": GOOD})
+
+
+def test_the_lists_hold_at_least_forty_hostile_files():
+    assert len({row[0] for row in HOSTILE}) == len(HOSTILE) >= 60

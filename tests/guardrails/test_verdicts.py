@@ -14,9 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RuleError
-from pipeline.guardrails import RuleSet, Verdicts, apply_rules, firings, products_offered, structural_zero
+from pipeline.guardrails import (
+    RuleSet,
+    Verdicts,
+    answer_rules,
+    apply_rules,
+    apply_rules_in_chunks,
+    firings,
+    parse_overrides,
+    plan,
+    products_offered,
+    structural_zero,
+)
 from pipeline.guardrails.grid import UNKNOWN, grid_of
 from pipeline.vocabulary import VERDICTS
+from tests.guardrails.random_facts import random_facts
 from tests.guardrails.shipped import CATALOGUE, FIT, MODALITIES, PRODUCTS, RULES, days_of, facts_of_people, modality
 
 BLOCKED, UNDECIDED, ACTION, CAUTION, CLEAR = "blocked", "indeterminate", "action_required", "caution", "clear"
@@ -290,10 +302,10 @@ def people_at_random(number: int, seed: int) -> dict[str, dict[str, object]]:
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["us", "eu"]))
 def test_the_order_of_rules_and_of_people_changes_nothing(seed, jurisdiction):
-    people = people_at_random(12, seed)
+    people = people_at_random(30, seed)
     rules = [RULES.rules[i] for i in np.random.default_rng(seed).permutation(len(RULES.rules))]
     turned = dict(reversed(list(people.items())))
 
@@ -358,6 +370,55 @@ def test_forgetting_facts_never_makes_a_blocked_product_one_that_may_be_ranked(j
 
     assert set(after[before == BLOCKED]) <= {BLOCKED, UNDECIDED}
     assert (before == BLOCKED).sum() > 1000
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 41])
+def test_pieces_put_together_are_the_whole(chunk):
+    facts = random_facts(40, seed=4)
+    overrides = parse_overrides(
+        [
+            {"decision_id": f"d{i:06d}", "rule_id": rule, "reason": "r", "by_role": "r", "date": "2026-11-20"}
+            for i in (0, 17, 39)
+            for rule in ("g21-car-t-ecog-3-or-worse", "g02-us-ide-cel-label")
+        ],
+        RULES,
+    )
+    days = facts["decision_date"]
+    whole = apply_rules(facts, RULES, PRODUCTS, MODALITIES, decision_dates=days, overrides=overrides)
+    pieces = list(
+        apply_rules_in_chunks(facts, RULES, PRODUCTS, MODALITIES, decision_dates=days, overrides=overrides, chunk=chunk)
+    )
+
+    assert len(pieces) == -(-40 // chunk)
+    for name in ("products", "modalities", "findings"):
+        together = pd.concat([getattr(piece, name) for piece in pieces], ignore_index=True)
+        pd.testing.assert_frame_equal(together, getattr(whole, name))
+    summed = sum(piece.assessed.set_index("rule_id")["decisions"] for piece in pieces)
+    assert summed.tolist() == whole.assessed["decisions"].tolist()
+    assert sum(len(piece.overrides) for piece in pieces) == len(whole.overrides) == 6
+
+
+@pytest.mark.parametrize("jurisdiction", ["us", "eu"])
+def test_the_answers_are_those_of_the_tables_however_they_are_cut(jurisdiction, monkeypatch):
+    facts = random_facts(60, seed=8)
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction=jurisdiction)
+    whole = answer_rules(facts, asked, decision_dates=facts["decision_date"])
+    monkeypatch.setattr("pipeline.guardrails.answers.CHUNK", 7)
+    cut = answer_rules(facts, asked, decision_dates=facts["decision_date"])
+    tables = apply_rules(
+        facts, RULES, PRODUCTS, MODALITIES, decision_dates=facts["decision_date"], jurisdiction=jurisdiction
+    )
+
+    np.testing.assert_array_equal(whole.states, cut.states)
+    words = np.array(VERDICTS)
+    assert words[cut.products.T.ravel()].tolist() == tables.products["verdict"].tolist()
+    assert words[cut.modalities.T.ravel()].tolist() == tables.modalities["verdict"].tolist()
+
+
+def test_a_date_given_twice_is_an_error():
+    facts = facts_of_people({"a": {}})
+    with pytest.raises(RuleError, match="decision_dates: 1 decision ids repeat"):
+        apply_rules(facts, RULES, PRODUCTS, MODALITIES, decision_dates=pd.concat([days_of(facts)] * 2))
 
 
 def test_three_thousand_decisions_take_a_moment():

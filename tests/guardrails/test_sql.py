@@ -1,0 +1,299 @@
+"""The rules as SQL say what the rules as masks say, and what a plain reading of the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import RuleError
+from pipeline.guardrails import answer_rules, apply_rules_sql, fact_table, plan, rule_query
+from pipeline.guardrails.conditions import AllOf, Compare, parse_condition
+from pipeline.guardrails.grid import FALSE, TRUE, UNKNOWN
+from pipeline.guardrails.kleene import FactColumns, evaluate
+from pipeline.guardrails.sql import condition_sql, identifier, literal, verdict_query
+from pipeline.vocabulary import VERDICTS
+from tests.guardrails import plainly
+from tests.guardrails.random_facts import people_of, random_facts
+from tests.guardrails.shipped import FILES, MODALITIES, PRODUCTS, RULES, SmallFact, facts_of_people, modality
+
+BY_ID = {rule.id: rule for rule in RULES.rules}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
+
+
+def stored(connection: duckdb.DuckDBPyConnection, facts: pd.DataFrame, name: str = "facts") -> Any:
+    table = pa.Table.from_pandas(facts.reset_index())
+    connection.register("arrow_facts", table)
+    connection.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT * FROM arrow_facts")
+    connection.unregister("arrow_facts")
+    return fact_table(connection, name)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["us", "eu"]))
+def test_masks_and_sql_agree_on_every_shipped_rule_product_and_modality(connection, seed, jurisdiction):
+    facts = random_facts(700, seed)
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction=jurisdiction, include_drafts=True)
+
+    by_masks = answer_rules(facts.sort_index(), asked, decision_dates=facts["decision_date"])
+    by_sql = apply_rules_sql(connection, stored(connection, facts), asked)
+
+    assert by_sql.decisions.tolist() == by_masks.decisions.tolist()
+    for name in ("states", "products", "modalities"):
+        np.testing.assert_array_equal(getattr(by_sql, name), getattr(by_masks, name), err_msg=name)
+
+
+@pytest.mark.parametrize("jurisdiction", ["us", "eu"])
+def test_masks_agree_with_a_plain_reading_of_the_files(jurisdiction):
+    facts = random_facts(150, seed=5).assign(decision_date=pd.Timestamp("2026-11-23"))
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction=jurisdiction, include_drafts=True)
+    answers = answer_rules(facts, asked, decision_dates=facts["decision_date"])
+    said = {True: TRUE, False: FALSE, None: UNKNOWN}
+
+    people = people_of(facts)
+    assert len(asked.asked) > 50
+    for entry, states in zip(asked.asked, answers.states, strict=True):
+        when = FILES[f"{entry.rule.id}.yaml"]["when"]
+        label = {name.removeprefix("label."): value for name, value in entry.label.items()}
+        assert states.tolist() == [said[plainly.answer(when, people[name], label)] for name in facts.index]
+
+
+SMALL = {
+    "ecog": SmallFact("ecog", "number"),
+    "alt": SmallFact("alt", "number", "U/L"),
+    "alt_uln": SmallFact("alt_uln", "number", "U/L"),
+    "hiv": SmallFact("hiv", "boolean"),
+    'it\'s "odd"': SmallFact('it\'s "odd"', "boolean"),
+    "sex": SmallFact("sex", "category", levels=("female", "male", "it's")),
+}
+numbers = st.sampled_from([-1, 0, 1, 2, 2.5, 3])
+sign = st.sampled_from(["lt", "le", "gt", "ge", "equals"])
+leaf = st.one_of(
+    st.builds(lambda op, x: {"fact": "ecog", op: x}, sign, numbers),
+    st.builds(lambda a, b: {"fact": "ecog", "between": sorted([a, b])}, numbers, numbers),
+    st.builds(lambda xs: {"fact": "ecog", "in": xs}, st.lists(numbers, min_size=1, max_size=3)),
+    st.builds(lambda op, x: {"fact": "alt", op: x, "times": "alt_uln", "unit": "U/L"}, sign, numbers),
+    st.builds(lambda yes: {"fact": "hiv", "is": yes}, st.booleans()),
+    st.builds(lambda yes: {"fact": 'it\'s "odd"', "is": yes}, st.booleans()),
+    st.builds(lambda level: {"fact": "sex", "is": level}, st.sampled_from(["female", "it's"])),
+    st.builds(lambda levels: {"fact": "sex", "in": levels}, st.just(["male", "it's"])),
+    st.builds(lambda fact, yes: {"fact": fact, "known": yes}, st.sampled_from(list(SMALL)), st.booleans()),
+    st.builds(lambda status: {"label": "approval_status", "is": status}, st.sampled_from(["approved", "conditional"])),
+)
+conditions = st.recursive(
+    leaf,
+    lambda part: st.one_of(
+        st.builds(lambda parts: {"all": parts}, st.lists(part, min_size=1, max_size=3)),
+        st.builds(lambda parts: {"any": parts}, st.lists(part, min_size=1, max_size=3)),
+        st.builds(lambda inner: {"not": inner}, part),
+        st.builds(
+            lambda parts, count: {"at_least": 1 + count % len(parts), "of": parts},
+            st.lists(part, min_size=1, max_size=3),
+            st.integers(0, 2),
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@cache
+def small_people(seed: int) -> list[dict[str, Any]]:
+    return list(people_of(small_facts(seed).assign(decision_date=pd.NaT)).values())
+
+
+@cache
+def small_facts(seed: int, number: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+
+    def of(values: list[Any]) -> list[Any]:
+        return [values[i] for i in rng.integers(0, len(values), number)]
+
+    columns = {
+        "ecog": pd.array(of([-1.0, 0.0, 1.0, 2.0, 2.5, 3.0, None]), "Float64"),
+        "alt": pd.array(of([-2.0, 0.0, 2.0, 4.0, 5.0, 6.0, None]), "Float64"),
+        "alt_uln": pd.array(of([0.0, 2.0, None]), "Float64"),
+        "hiv": pd.array(of([True, False, None]), "boolean"),
+        'it\'s "odd"': pd.array(of([True, False, None]), "boolean"),
+        "sex": pd.Series(of(["female", "male", "it's", None])).astype("str").to_numpy(),
+    }
+    return (
+        pd.DataFrame(columns)
+        .astype({"sex": "str"})
+        .set_axis(pd.Index([f"d{i:03d}" for i in range(number)], name="decision_id"))
+    )
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(conditions, st.integers(0, 9), st.sampled_from(["approved", "conditional", None]))
+def test_any_condition_means_the_same_as_masks_as_sql_and_read_plainly(connection, when, seed, status):
+    facts = small_facts(seed)
+    problems: list[str] = []
+    condition = parse_condition(when, "when", SMALL, problems)
+    assert condition is not None, problems
+    label = {"label.approval_status": status}
+    name = f"small_{seed}"
+    try:
+        table = fact_table(connection, name)
+    except duckdb.CatalogException:
+        table = stored(connection, facts, name)
+
+    truth = evaluate(condition, FactColumns(facts, label).truth)
+    query = f"SELECT {condition_sql(condition, table.types, label)} FROM {identifier(name)} ORDER BY decision_id"
+    by_sql = [row[0] for row in connection.execute(query).fetchall()]
+    plain = [plainly.answer(when, person, {"approval_status": status}) for person in small_people(seed)]
+
+    by_masks = [bool(true) if known else None for true, known in zip(truth.true, truth.known, strict=True)]
+    assert by_masks == by_sql == plain
+
+
+def test_a_rule_query_tells_who_fires_and_who_is_undecided(connection):
+    facts = facts_of_people({"a": {"ecog": 2.0}, "b": {"ecog": 3.0}, "c": {"ecog": None}})
+    query = rule_query(BY_ID["g21-car-t-ecog-3-or-worse"], stored(connection, facts))
+
+    assert connection.execute(query).fetchall() == [("a", False, False), ("b", True, False), ("c", False, True)]
+
+
+def test_a_label_rule_query_reads_the_label_that_it_is_given(connection):
+    table = stored(connection, facts_of_people({"a": {}}))
+    rule = BY_ID["g10-us-belantamab-bpd-not-labelled"]
+
+    def says(status: str | None) -> tuple[bool, bool]:
+        return connection.execute(rule_query(rule, table, {"label.approval_status": status})).fetchall()[0][1:]
+
+    assert says("not_approved") == (True, False)
+    assert says("approved") == (False, False)
+    assert says(None) == (False, True)
+
+
+HOSTILE = "x'); DROP TABLE facts; --"
+
+
+def test_what_a_rule_says_never_becomes_sql(connection):
+    facts = pd.DataFrame(
+        {f'{HOSTILE}"': pd.array([True, None], "boolean"), "sex": [HOSTILE, '"; SELECT 1; --']},
+        index=pd.Index(["a", "b"], name="decision_id"),
+    )
+    table = stored(connection, facts, 'facts"; DROP TABLE facts; --')
+    condition = AllOf((Compare(f'{HOSTILE}"', "is", (True,)), Compare("sex", "in", (HOSTILE, "it's"))))
+
+    text = condition_sql(condition, table.types)
+
+    found = connection.execute(f"SELECT {text} FROM {identifier(table.name)} ORDER BY decision_id").fetchall()
+    assert found == [(True,), (False,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("it's", "'it''s'"),
+        ("'; DROP TABLE facts; --", "'''; DROP TABLE facts; --'"),
+        (True, "TRUE"),
+        (False, "FALSE"),
+        (3, "CAST('3.0' AS DOUBLE)"),
+        (18.5, "CAST('18.5' AS DOUBLE)"),
+        (None, "CAST(NULL AS VARCHAR)"),
+    ],
+)
+def test_literals_are_quoted(value, text):
+    assert literal(value) == text
+
+
+@pytest.mark.parametrize(("name", "text"), [("ecog", '"ecog"'), ('a"b', '"a""b"'), ("a; b", '"a; b"')])
+def test_identifiers_are_quoted(name, text):
+    assert identifier(name) == text
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("ecog", pd.array(["3"], "str"), "column 'ecog' is VARCHAR, a rule reads it as float64"),
+        ("ecog", pd.array([True], "boolean"), "column 'ecog' is BOOLEAN, a rule reads it as float64"),
+        ("hiv", pd.array(["yes"], "str"), "column 'hiv' is VARCHAR, a rule reads it as boolean"),
+        ("hiv", pd.array([2.0], "Float64"), "column 'hiv' is neither 1 nor 0 in 1 rows"),
+        ("sex", pd.array([1.0], "Float64"), "column 'sex' is DOUBLE, a rule reads it as string"),
+        ("lvef", pd.to_datetime(["2026-01-01"]), "column 'lvef' is TIMESTAMP"),
+    ],
+)
+def test_a_column_of_another_type_is_refused_by_name(connection, column, values, message):
+    facts = facts_of_people({"a": {}}).assign(**{column: values})
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction="us", include_drafts=True)
+
+    with pytest.raises(RuleError, match=message):
+        apply_rules_sql(connection, stored(connection, facts), asked)
+
+
+def test_a_column_of_another_type_is_refused_even_where_only_asked_whether_it_is_known(connection):
+    table = stored(
+        connection, pd.DataFrame({"decision_id": ["a"], "day": pd.to_datetime(["2026-01-01"])}).set_index("decision_id")
+    )
+    problems: list[str] = []
+    condition = parse_condition({"fact": "day", "known": True}, "when", {"day": SmallFact("day", "number")}, problems)
+    assert condition is not None
+
+    with pytest.raises(RuleError, match=r"column 'day' is TIMESTAMP.* reads it as a fact"):
+        condition_sql(condition, table.types)
+
+
+def test_a_missing_column_is_named(connection):
+    facts = facts_of_people({"a": {}}).drop(columns="ecog")
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction="us")
+
+    with pytest.raises(RuleError, match="no column 'ecog', which a rule reads"):
+        apply_rules_sql(connection, stored(connection, facts), asked)
+
+
+def test_ones_and_zeros_are_read_as_yes_and_no(connection):
+    plain = facts_of_people({"a": {"hiv": True}, "b": {"hiv": False}, "c": {"hiv": None}})
+    as_numbers = plain.assign(hiv=plain["hiv"].astype("Float64"), ecog=plain["ecog"].astype("Int64"))
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction="us")
+
+    left, right = (apply_rules_sql(connection, stored(connection, facts), asked) for facts in (plain, as_numbers))
+
+    np.testing.assert_array_equal(left.states, right.states)
+    assert {VERDICTS[code] for code in left.modalities[0]} == {"clear", "action_required"}
+
+
+def test_a_table_without_ids_or_with_an_id_twice_is_refused(connection):
+    connection.execute("CREATE OR REPLACE TABLE nameless AS SELECT 1 AS ecog")
+    with pytest.raises(RuleError, match="no column 'decision_id'"):
+        fact_table(connection, "nameless")
+    connection.execute("CREATE OR REPLACE TABLE twice AS SELECT unnest(['a', 'a', 'b', NULL]) AS decision_id")
+    with pytest.raises(RuleError, match="2 decision ids repeat or are missing"):
+        fact_table(connection, "twice")
+
+
+def test_without_dates_every_rule_judges(connection):
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction="us")
+    facts = facts_of_people({"a": {"ecog": 3.0}})
+    undated, early = (stored(connection, frame, name) for frame, name in (
+        (facts, "undated"), (facts.assign(decision_date=pd.Timestamp("1999-12-31")), "early"),
+    ))  # fmt: skip
+
+    assert VERDICTS[apply_rules_sql(connection, undated, asked).modalities[0, 0]] == "blocked"
+    assert VERDICTS[apply_rules_sql(connection, early, asked).modalities[0, 0]] == "not_assessed"
+
+
+def test_a_product_that_no_rule_covers_and_no_decisions_at_all_are_fine(connection):
+    facts = facts_of_people({"a": {}})
+    lone = plan(RULES, PRODUCTS, (modality("other", products=()),), jurisdiction="us")
+    none = plan(type(RULES)((), "none"), PRODUCTS, MODALITIES, jurisdiction="us")
+
+    table = stored(connection, facts)
+    assert "greatest" in verdict_query(table, lone)
+    assert {VERDICTS[code] for code in apply_rules_sql(connection, table, none).products.ravel()} == {"not_assessed"}
+    empty = apply_rules_sql(connection, stored(connection, facts.iloc[:0]), lone)
+    assert empty.states.shape == (len(lone.asked), 0)
+    assert empty.modalities.shape == (1, 0)
