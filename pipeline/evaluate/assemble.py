@@ -113,7 +113,9 @@ def evaluate(material: Material) -> dict[str, Any]:
             "shrinkage": ranker.shrinkage_.factor,
             "shrinkage_se": _finite(ranker.shrinkage_.standard_error),
             "words": ranker.shrinkage_.words,
-            "student": student_fidelity(evidence, ranker.arms_, targets, signed, ranker.shrinkage_.factor, gates),
+            "student": student_fidelity(
+                evidence, ranker.deployed_, ranker.arms_, targets, signed, ranker.shrinkage_.factor, gates
+            ),
         },
         "intervals": _intervals(ranker, rows, truth),
         "global_shap": global_shap(

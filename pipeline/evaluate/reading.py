@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.config import GateConfig
 from pipeline.explain import Explanation
-from pipeline.learners import Evidence, Target
+from pipeline.learners import Deployed, Evidence, Target
 from pipeline.ranker import Standing
 
 Array = npt.NDArray[np.float64]
@@ -80,6 +80,7 @@ def _r2(wanted: Array, got: Array) -> float | None:
 
 def student_fidelity(
     evidence: Evidence,
+    deployed: Deployed,
     arms: Sequence[str],
     targets: Sequence[Target],
     signed: Array,
@@ -93,11 +94,11 @@ def student_fidelity(
     not applied when no individual difference is kept). `outside_unit_interval` is the share of predicted
     outcomes below 0 or above 1, which are clipped only where they are shown.
     """
-    wanted, got = evidence.committee_outcomes, evidence.student_outcomes
+    wanted, got = evidence.committee_outcomes, deployed.outcomes
     contrast_wanted = wanted - wanted.mean(axis=1, keepdims=True)
     contrast_got = got - got.mean(axis=1, keepdims=True)
     distance = float(np.sqrt(np.mean(((wanted - got) @ signed) ** 2)))
-    half_width = float(np.median(evidence.half_widths))
+    half_width = float(np.median(deployed.half_widths))
     agreement = float(np.mean((wanted @ signed).argmax(axis=1) == (got @ signed).argmax(axis=1)))
     agrees = agreement >= gates.student_agreement or factor == 0.0
     return {

@@ -3,7 +3,8 @@
 from pipeline.learners.committee import TEACHER_LABELS, TEACHERS
 from pipeline.learners.design import SMALL_CELL
 from pipeline.learners.intervals import LEVEL, clearly_better, half_width, signed_weights
-from pipeline.learners.modality_ranker import ArmGate, Evidence, ModalityRanker
+from pipeline.learners.learning import Deployed, Evidence
+from pipeline.learners.modality_ranker import ArmGate, ModalityRanker
 from pipeline.learners.model import InputContract, SuitabilityModel
 from pipeline.learners.saved import model_files, model_from_files
 from pipeline.learners.stack import doubly_robust_scores
@@ -15,6 +16,7 @@ __all__ = [
     "TEACHERS",
     "TEACHER_LABELS",
     "ArmGate",
+    "Deployed",
     "Evidence",
     "FollowUp",
     "InputContract",

@@ -111,7 +111,8 @@ class Committee:
     targets : tuple of Target
     linear, single : mapping of (target, cause) to a hazard
     per_arm : mapping of (target, cause) to one hazard per arm
-        None where the arm has under 150 such events; S stands in there.
+        None where the arm has too few such events; S stands in there. Empty where that is so everywhere: T is
+        then no teacher.
     free : FreeShare
     """
 
@@ -121,6 +122,11 @@ class Committee:
     single: Mapping[tuple[str, int], BoostedHazard]
     per_arm: Mapping[tuple[str, int], tuple[BoostedHazard | None, ...]]
     free: FreeShare
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Who speaks: P and S, and T where some arm has events enough."""
+        return TEACHERS if self.per_arm else TEACHERS[:2]
 
     def hazards(self, matrix: Array, threads: int = 1) -> dict[str, dict[str, dict[int, Array]]]:
         """Return each teacher's hazards: teacher -> target -> cause -> array (n, arms, intervals)."""
@@ -133,17 +139,15 @@ class Committee:
             fitted = self.per_arm[key][arm]
             return single[key, arm] if fitted is None else fitted.hazard(matrix, arm)
 
-        per_arm = dict(zip(boosted, pool(delayed(own)(k, a) for k, a in boosted), strict=True))
-        found: dict[str, dict[str, dict[int, Array]]] = {teacher: {} for teacher in TEACHERS}
+        per_arm = dict(zip(boosted, pool(delayed(own)(k, a) for k, a in boosted), strict=True)) if self.per_arm else {}
+        found: dict[str, dict[str, dict[int, Array]]] = {teacher: {} for teacher in self.teachers}
         for key in keys:
             target, cause = key
-            stacked = {
-                "linear": self.linear[key].hazard(matrix),
-                "single": np.stack([single[key, arm] for arm in range(self.arms)], axis=1),
-                "per_arm": np.stack([per_arm[key, arm] for arm in range(self.arms)], axis=1),
-            }
-            for teacher, values in stacked.items():
-                found[teacher].setdefault(target, {})[cause] = values
+            found["linear"].setdefault(target, {})[cause] = self.linear[key].hazard(matrix)
+            for teacher, boosted_hazards in (("single", single), ("per_arm", per_arm)):
+                if boosted_hazards:
+                    stacked = np.stack([boosted_hazards[key, arm] for arm in range(self.arms)], axis=1)
+                    found[teacher].setdefault(target, {})[cause] = stacked
         return found
 
     def expectations(self, matrix: Array, threads: int = 1) -> dict[str, Array]:
@@ -228,10 +232,32 @@ def _completed_share(follow_up: FollowUp, own: Hazards, shares: Array) -> Array:
     return total / QUARTERS
 
 
+def arms_with_events(cases: Cases, targets: Sequence[Target]) -> dict[tuple[str, int], tuple[bool, ...]]:
+    """Return, per (target, cause), which arms have the 150 events that a model of their own needs.
+
+    Parameters
+    ----------
+    cases : Cases
+        All training rows, so that every fold has the same teachers.
+    targets : sequence of Target
+    """
+    found: dict[tuple[str, int], tuple[bool, ...]] = {}
+    for target in targets:
+        if target.kind == "free_share":
+            continue
+        months, event = cases.follow_up.months[target.name], cases.follow_up.event[target.name]
+        for cause in causes(cases.follow_up, target):
+            had = (event == cause) & (months <= target.horizon_months)
+            counts = np.bincount(cases.arm[had], minlength=cases.arms)
+            found[target.name, cause] = tuple(bool(count >= _T_NEEDS_EVENTS) for count in counts)
+    return found
+
+
 def fit_committee(
     cases: Cases,
     targets: Sequence[Target],
     settings: LearnerConfig,
+    own_models: Mapping[tuple[str, int], tuple[bool, ...]],
     advance: Callable[[int], None] | None = None,
 ) -> Committee:
     """Fit the three teachers on the same rows.
@@ -241,6 +267,8 @@ def fit_committee(
     cases : Cases
     targets : sequence of Target
     settings : LearnerConfig
+    own_models : mapping of (target, cause) to one bool per arm
+        Where T fits a model of the arm alone (`arms_with_events`).
     advance : callable or None
         Called with 1 after each fitted model, for a progress bar.
 
@@ -249,7 +277,8 @@ def fit_committee(
     Committee
         The same for any number of threads.
     """
-    keys = [(t, cause) for t in targets if t.kind != "free_share" for cause in causes(cases.follow_up, t)]
+    by_name = {target.name: target for target in targets}
+    keys = [(by_name[name], cause) for name, cause in own_models]
     trees = tree_count(settings, len(cases.arm))
     jobs: list[tuple[str, tuple[str, int], int, Any]] = []
     for target, cause in keys:
@@ -260,7 +289,7 @@ def fit_committee(
         jobs.append(("single", key, -1, delayed(fit_boosted_hazard)(cases.matrix, *boosted)))
         for arm in range(cases.arms):
             own = cases.arm == arm
-            if int(np.sum((event == cause) & own & (months <= target.horizon_months))) < _T_NEEDS_EVENTS:
+            if not own_models[key][arm]:
                 continue
             leaf = int(max(10, min(25, own.sum() / 20)))
             rest = (cases.columns.categorical, None, months[own], event[own], cause, target.intervals, settings, leaf)
@@ -283,7 +312,7 @@ def fit_committee(
         arms=cases.arms,
         linear=linear,
         single=single,
-        per_arm={key: tuple(fitted) for key, fitted in per_arm.items()},
+        per_arm={key: tuple(f) for key, f in per_arm.items()} if any(map(any, own_models.values())) else {},
         free=_free_share(cases),
     )
 

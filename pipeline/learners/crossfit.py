@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.config import LearnerConfig
-from pipeline.learners.committee import TEACHERS, Cases, Hazards, completed, expectations, fit_committee
+from pipeline.learners.committee import Cases, Hazards, arms_with_events, completed, expectations, fit_committee
 from pipeline.learners.design import Columns
 from pipeline.learners.propensity import fit_propensity
 from pipeline.learners.targets import Target
@@ -58,8 +58,8 @@ def _own(hazards: Hazards, arm: IntArray) -> dict[str, dict[int, Array]]:
 
 
 def _mean_hazards(found: Mapping[str, Hazards]) -> dict[str, dict[int, Array]]:
-    first = found[TEACHERS[0]]
-    return {t: {c: np.mean([found[k][t][c] for k in TEACHERS], axis=0) for c in first[t]} for t in first}
+    teachers = list(found.values())
+    return {t: {c: np.mean([own[t][c] for own in teachers], axis=0) for c in teachers[0][t]} for t in teachers[0]}
 
 
 def cross_fit(
@@ -92,17 +92,18 @@ def cross_fit(
     folds = settings.folds or (5 if len(cases.arm) < 2000 else 3)
     fold = fold_of(cases.arm, cases.groups, folds, settings.seed)
     shape = (len(cases.arm), cases.arms, len(targets))
-    teachers = {name: np.zeros(shape) for name in TEACHERS}
+    own_models = arms_with_events(cases, targets)
+    teachers: dict[str, Array] = {}
     observed, propensity = np.zeros((shape[0], shape[2])), np.zeros(shape[:2])
     for number in range(folds):
         outside = np.flatnonzero(fold == number)
         inside = np.flatnonzero(fold != number)
-        committee = fit_committee(cases.take(inside), targets, settings, advance)
+        committee = fit_committee(cases.take(inside), targets, settings, own_models, advance)
         left_out = cases.take(outside)
         hazards = committee.hazards(left_out.matrix, settings.threads)
         shares = committee.free.predict(left_out.matrix)
-        for name in TEACHERS:
-            teachers[name][outside] = expectations(hazards[name], shares, targets)
+        for name in committee.teachers:
+            teachers.setdefault(name, np.zeros(shape))[outside] = expectations(hazards[name], shares, targets)
         own_shares = shares[np.arange(len(outside)), left_out.arm]
         own = _own(_mean_hazards(hazards), left_out.arm)
         observed[outside] = completed(left_out.follow_up, own, own_shares, targets)

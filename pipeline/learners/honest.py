@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.learners.crossfit import OutOfFold
-from pipeline.learners.stack import arm_averages, blend, recalibrated_level, shrinkage, stack_weights, stacked
+from pipeline.learners.stack import Kinds, arm_averages, blend, recalibrated_level, shrinkage, stack_weights, stacked
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ def blended_out_of_fold(
     scores: Array,
     signed: Array,
     floor: float,
-    estimated: tuple[tuple[bool, ...], ...],
+    kinds: Kinds,
 ) -> Array:
     """Return the blend's outcome vectors, shape (n, arms, targets), each fold's fitted on the others.
 
@@ -37,8 +37,7 @@ def blended_out_of_fold(
         Signed utility weights over their total.
     floor : float
         Smallest propensity used.
-    estimated : tuple per arm of tuple per target
-        False where the outcome is a declared constant.
+    kinds : Kinds
     """
     first = next(iter(fold.teachers.values()))
     made = np.zeros_like(first)
@@ -48,8 +47,10 @@ def blended_out_of_fold(
         weights = stack_weights({name: values @ signed for name, values in seen.items()}, scores[inside])
         values = stacked(seen, weights)
         factor = shrinkage(values @ signed, scores[inside], groups[inside]).factor
-        averages = arm_averages(values, fold.observed[inside], arm[inside], fold.propensity[inside], signed, floor)
-        level = recalibrated_level(values, fold.observed[inside], arm[inside], estimated)
-        fitted = blend(seen, weights, averages, factor, level)
+        averages = arm_averages(
+            values, fold.observed[inside], arm[inside], fold.propensity[inside], signed, floor, kinds
+        )
+        level = recalibrated_level(values, fold.observed[inside], arm[inside], kinds)
+        fitted = blend(seen, weights, averages, factor, level, kinds)
         made[outside] = fitted.apply({name: values[outside] for name, values in fold.teachers.items()})
     return made

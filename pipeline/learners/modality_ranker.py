@@ -17,25 +17,15 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.config import GateConfig, LearnerConfig
 from pipeline.errors import NoOverlapError
-from pipeline.learners.committee import Cases, fit_committee
-from pipeline.learners.crossfit import OutOfFold, cross_fit
+from pipeline.learners.committee import Cases
+from pipeline.learners.crossfit import cross_fit
 from pipeline.learners.design import SMALL_CELL, columns_of
-from pipeline.learners.honest import blended_out_of_fold
-from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, signed_weights, width_scale
+from pipeline.learners.intervals import half_width, signed_weights
+from pipeline.learners.learning import Deployed, Evidence, deploy, learn
 from pipeline.learners.model import SuitabilityModel, input_contract
 from pipeline.learners.propensity import fit_propensity
-from pipeline.learners.stack import (
-    Blend,
-    Shrinkage,
-    arm_averages,
-    blend,
-    doubly_robust_scores,
-    recalibrated_level,
-    shrinkage,
-    stack_weights,
-    stacked,
-)
-from pipeline.learners.student import Students, fit_students
+from pipeline.learners.stack import Blend, Shrinkage
+from pipeline.learners.student import Students
 from pipeline.learners.targets import FollowUp, Target, read_follow_up
 
 Array = npt.NDArray[np.float64]
@@ -65,44 +55,6 @@ class ArmGate:
     reason: str | None
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Everything evaluation needs, of the training rows of ranked arms; out of fold.
-
-    Attributes
-    ----------
-    rows : array (n,) of int
-        Positions in the table given to `fit`.
-    arm, groups : arrays (n,) of int
-    follow_up : FollowUp
-    fold : OutOfFold
-    outcomes : array (n, arms, targets)
-        The blend's out-of-fold outcome vector.
-    utility : array (n, arms)
-        Its utility at the default weights, without burden.
-    observed_utility : array (n,)
-    scores : array (n, arms)
-        Doubly-robust scores of utility.
-    student_outcomes : array (n, arms, targets)
-        The deployed students' predictions (in sample; for fidelity only).
-    half_widths : array (n,)
-        Mean half-width of pairwise intervals of suitability.
-    """
-
-    rows: npt.NDArray[np.intp]
-    arm: IntArray
-    groups: IntArray
-    follow_up: FollowUp
-    fold: OutOfFold
-    outcomes: Array
-    utility: Array
-    observed_utility: Array
-    scores: Array
-    student_outcomes: Array
-    committee_outcomes: Array
-    half_widths: Array
-
-
 class ModalityRanker(BaseEstimator):
     """Learn each modality's outcome vector from observed choices and rank modalities by utility.
 
@@ -122,6 +74,8 @@ class ModalityRanker(BaseEstimator):
         Declared effect modifiers, interacting with the arm in the linear teacher.
     settings : LearnerConfig or None
     gates : GateConfig or None
+    deploy : bool
+        False stops at the committee: no students, no intervals, no `model_`; for evaluation on held-out rows.
 
     Attributes
     ----------
@@ -133,6 +87,8 @@ class ModalityRanker(BaseEstimator):
     blend_ : Blend
     shrinkage_ : Shrinkage
     evidence_ : Evidence
+    deployed_ : Deployed
+        Absent where `deploy` is False, as `model_` is.
     """
 
     def __init__(
@@ -147,6 +103,7 @@ class ModalityRanker(BaseEstimator):
         modifiers: Sequence[str] = (),
         settings: LearnerConfig | None = None,
         gates: GateConfig | None = None,
+        deploy: bool = True,
     ) -> None:
         self.targets = targets
         self.weights = weights
@@ -158,6 +115,7 @@ class ModalityRanker(BaseEstimator):
         self.modifiers = modifiers
         self.settings = settings
         self.gates = gates
+        self.deploy = deploy
 
     def fit(
         self,
@@ -235,7 +193,15 @@ class ModalityRanker(BaseEstimator):
             is_impossible = self._impossible(eligible, rows, arm)
             matrix = propensity_columns.matrix(table)
             fold = cross_fit(cases, matrix, propensity_columns, is_impossible, targets, settings, advance)
-            self._learn(cases, fold, rows, targets, settings, gates, advance)
+            signed = self._signed(self.weights)
+            self._blended = learn(cases, fold, rows, targets, signed, settings, gates, advance)
+            self.blend_: Blend = self._blended.blend
+            self.shrinkage_: Shrinkage = self._blended.shrinkage
+            self.evidence_: Evidence = self._blended.evidence
+            self._columns = columns
+            if not self.deploy:
+                return self
+            self.deployed_: Deployed = deploy(cases, self._blended, targets, signed, settings, advance)
             propensity = fit_propensity(matrix, propensity_columns, arm, len(self.arms_), settings)
             counted = {} if products is None else products.iloc[rows].value_counts().to_dict()
             self.model_ = SuitabilityModel(
@@ -243,10 +209,12 @@ class ModalityRanker(BaseEstimator):
                 targets=targets,
                 columns=columns,
                 propensity_columns=propensity_columns,
-                students=self._students,
-                spread=self._spread,
+                students=self.deployed_.students,
+                spread=self.deployed_.spread,
                 propensity=propensity,
-                contract=input_contract(table, cases.columns.names, columns.levels, self._moving(cases)),
+                contract=input_contract(
+                    table, cases.columns.names, columns.levels, self._moving(cases, self.deployed_.students)
+                ),
                 product_cases={str(k): int(v) if v >= SMALL_CELL else 0 for k, v in sorted(counted.items())},
             )
         return self
@@ -274,6 +242,12 @@ class ModalityRanker(BaseEstimator):
                     width = half_width(deviations[:, :, a] - deviations[:, :, b])
                     ranks[:, b] += values[:, a] - values[:, b] > width
         return pd.DataFrame(ranks, columns=list(self.arms_), index=X.index)
+
+    def committee_outcomes(self, X: pd.DataFrame) -> Array:
+        """Return the committee's blended outcome vector before it is taught to students, shape (n, arms, targets)."""
+        threads = (self.settings or LearnerConfig()).threads
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._blended.outcomes(self._columns.matrix(X), threads)
 
     def deviations(self, X: pd.DataFrame, weights: Mapping[str, float] | None = None) -> Array:
         """Return deviations of suitability, shape (n, k, arms); their sum of squares over k is the variance."""
@@ -318,71 +292,10 @@ class ModalityRanker(BaseEstimator):
         blocked[np.arange(len(rows)), arm] = False
         return blocked
 
-    def _learn(
-        self,
-        cases: Cases,
-        fold: OutOfFold,
-        rows: npt.NDArray[np.intp],
-        targets: tuple[Target, ...],
-        settings: LearnerConfig,
-        gates: GateConfig,
-        advance: Callable[[int], None] | None,
-    ) -> None:
-        """Stack, shrink and recalibrate on the cross-fit; refit on all rows; teach the students."""
-        signed = self._signed(self.weights)
-        observed = fold.observed @ signed
-        plain = np.mean([values @ signed for values in fold.teachers.values()], axis=0)
-        scores = doubly_robust_scores(
-            plain, observed, cases.arm, fold.propensity, gates.propensity_floor, gates.residual_clip
-        )
-        weights = stack_weights({name: values @ signed for name, values in fold.teachers.items()}, scores)
-        values = stacked(fold.teachers, weights)
-        self.shrinkage_: Shrinkage = shrinkage(values @ signed, scores, cases.groups)
-        averages = arm_averages(values, fold.observed, cases.arm, fold.propensity, signed, gates.propensity_floor)
-        estimated = tuple(tuple(t.kind != "free_share" or limited for t in targets) for limited in cases.time_limited)
-        level = recalibrated_level(values, fold.observed, cases.arm, estimated)
-        held_out = blended_out_of_fold(fold, cases.arm, cases.groups, scores, signed, gates.propensity_floor, estimated)
-        committee = fit_committee(cases, targets, settings, advance)
-        on_training = committee.expectations(cases.matrix, settings.threads)
-        self.blend_: Blend = blend(on_training, weights, averages, self.shrinkage_.factor, level)
-
-        def speak(matrix: Array) -> Array:
-            return self.blend_.apply(committee.expectations(matrix, settings.threads))
-
-        self._students: Students = fit_students(
-            cases.matrix, speak, cases.columns.categorical, targets, cases.time_limited, settings, advance
-        )
-        draws = draw_linear(committee, settings.draws, settings.seed)
-        unscaled = Spread(draws=draws, form=form_factor(fold.teachers, weights), scale=1.0)
-        everyone = np.repeat(signed[None], len(cases.arm), axis=0)
-        deviations = unscaled.deviations(cases.matrix, everyone)
-        scale = max(settings.interval_widening, width_scale(held_out @ signed, scores, deviations))
-        self._spread = Spread(draws=draws, form=unscaled.form, scale=scale)
-        self.evidence_ = Evidence(
-            rows=rows,
-            arm=cases.arm,
-            groups=cases.groups,
-            follow_up=cases.follow_up,
-            fold=fold,
-            outcomes=held_out,
-            utility=held_out @ signed,
-            observed_utility=observed,
-            scores=scores,
-            student_outcomes=self._students.outcomes(cases.matrix),
-            committee_outcomes=self.blend_.apply(on_training),
-            half_widths=_mean_half_width(scale * deviations),
-        )
-
-    def _moving(self, cases: Cases) -> list[str]:
+    def _moving(self, cases: Cases, students: Students) -> list[str]:
         """Return the numeric features that move contrasts most, by mean absolute contribution."""
         sample = cases.matrix[:400]
-        _, shap = self._students.contributions(sample, np.repeat(self._signed(self.weights)[None], len(sample), axis=0))
+        _, shap = students.contributions(sample, np.repeat(self._signed(self.weights)[None], len(sample), axis=0))
         size = np.abs(shap - shap.mean(axis=1, keepdims=True)).mean(axis=(0, 1))
         order = [cases.columns.names[k] for k in np.argsort(-size, kind="stable") if size[k] > 0]
         return [name for name in order if name not in cases.columns.levels][:_TOP_FEATURES]
-
-
-def _mean_half_width(deviations: Array) -> Array:
-    arms = deviations.shape[2]
-    pairs = [(a, b) for a in range(arms) for b in range(a + 1, arms)]
-    return np.asarray(np.mean([half_width(deviations[:, :, a] - deviations[:, :, b]) for a, b in pairs], axis=0))

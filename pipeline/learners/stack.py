@@ -6,12 +6,14 @@ They are never the last stage of a learner (docs/ranking.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+
+from pipeline.learners.targets import Target
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -106,13 +108,39 @@ def shrinkage(utility: Array, scores: Array, groups: IntArray) -> Shrinkage:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Which outcomes have a prognosis that all arms share, and which are declared constants.
+
+    Attributes
+    ----------
+    has_prognosis : bool array (targets,)
+        False for time off treatment, which only time-limited arms have: it is all contrast.
+    is_estimated : bool array (arms, targets)
+        False where the outcome is the declared constant 0.
+    """
+
+    has_prognosis: npt.NDArray[np.bool_]
+    is_estimated: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], time_limited: Sequence[bool]) -> Kinds:
+        """Return the kinds of some targets for some arms."""
+        shared = np.array([target.kind != "free_share" for target in targets], dtype=bool)
+        return cls(has_prognosis=shared, is_estimated=shared[None, :] | np.array(time_limited, dtype=bool)[:, None])
+
+    def prognosis(self, values: Array) -> Array:
+        """Return what all arms share, shape (n, 1, targets): the mean over arms, or 0."""
+        return np.asarray(np.where(self.has_prognosis, values.mean(axis=1, keepdims=True), 0.0))
+
+
+@dataclass(frozen=True)
 class ArmAverages:
     """Doubly-robust mean contrast of each arm, and how far to move to it from the teachers' own mean.
 
     Attributes
     ----------
     contrast : array (arms, targets)
-        Mean over people of the centred doubly-robust scores.
+        Mean over people of the doubly-robust scores less their prognosis.
     trust : array (arms,)
         1 - (standard error / difference)^2, not below 0: the positive-part James-Stein weight, on utility.
     """
@@ -122,7 +150,7 @@ class ArmAverages:
 
 
 def arm_averages(
-    predicted: Array, observed: Array, arm: IntArray, propensity: Array, signed: Array, floor: float
+    predicted: Array, observed: Array, arm: IntArray, propensity: Array, signed: Array, floor: float, kinds: Kinds
 ) -> ArmAverages:
     """Return doubly-robust arm averages of every outcome and the weight of each arm.
 
@@ -137,17 +165,20 @@ def arm_averages(
         Signed utility weights; one weight per arm serves every outcome, so that linearity holds.
     floor : float
         Smallest propensity used.
+    kinds : Kinds
+        Declared constants are neither corrected nor counted.
     """
     rows = np.arange(len(arm))
+    residual = np.where(kinds.is_estimated[arm], observed - predicted[rows, arm], 0.0)
     correction = np.zeros_like(predicted)
-    correction[rows, arm] = (observed - predicted[rows, arm]) / np.maximum(propensity[rows, arm], floor)[:, None]
-    centred_correction = correction - correction.mean(axis=1, keepdims=True)
-    utility = centred_correction @ signed
+    correction[rows, arm] = residual / np.maximum(propensity[rows, arm], floor)[:, None]
+    contrast = correction - kinds.prognosis(correction)
+    utility = centred(contrast @ signed)
     difference = utility.mean(axis=0)
     variance = utility.var(axis=0) / len(utility)
     trust = np.clip(1.0 - variance / np.maximum(difference**2, 1e-12), 0.0, 1.0)
-    plain = (predicted - predicted.mean(axis=1, keepdims=True)).mean(axis=0)
-    return ArmAverages(contrast=plain + centred_correction.mean(axis=0), trust=trust)
+    plain = (predicted - kinds.prognosis(predicted)).mean(axis=0)
+    return ArmAverages(contrast=plain + contrast.mean(axis=0), trust=trust)
 
 
 @dataclass(frozen=True)
@@ -164,7 +195,8 @@ class Blend:
     factor : float
         Share of the individual contrast that is kept.
     level : array (targets, 2)
-        Intercept and slope of the recalibrated prognosis (mean over arms).
+        Intercept and slope of the recalibrated prognosis.
+    kinds : Kinds
     """
 
     weights: Mapping[str, float]
@@ -172,13 +204,15 @@ class Blend:
     average: Array
     factor: float
     level: Array
+    kinds: Kinds
 
     def apply(self, teachers: Mapping[str, Array]) -> Array:
-        """Return the blended outcome vector, shape (n, arms, targets)."""
+        """Return the blended outcome vector, shape (n, arms, targets); declared constants are exactly 0."""
         values = stacked(teachers, self.weights)
-        prognosis = values.mean(axis=1, keepdims=True)
+        prognosis = self.kinds.prognosis(values)
         contrast = self.average + self.factor * (values - prognosis - self.centre)
-        return np.asarray(self.level[:, 0] + self.level[:, 1] * prognosis + contrast)
+        blended = self.level[:, 0] + self.level[:, 1] * prognosis + contrast
+        return np.asarray(np.where(self.kinds.is_estimated, blended, 0.0))
 
 
 def stacked(teachers: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
@@ -187,28 +221,30 @@ def stacked(teachers: Mapping[str, Array], weights: Mapping[str, float]) -> Arra
 
 
 def blend(
-    teachers: Mapping[str, Array], weights: Mapping[str, float], averages: ArmAverages, factor: float, level: Array
+    teachers: Mapping[str, Array],
+    weights: Mapping[str, float],
+    averages: ArmAverages,
+    factor: float,
+    level: Array,
+    kinds: Kinds,
 ) -> Blend:
     """Return the blend of these predictions, its arm averages moved towards the doubly-robust ones."""
     values = stacked(teachers, weights)
-    centre = (values - values.mean(axis=1, keepdims=True)).mean(axis=0)
+    centre = (values - kinds.prognosis(values)).mean(axis=0)
     average = centre + averages.trust[:, None] * (averages.contrast - centre)
-    return Blend(weights=dict(weights), centre=centre, average=average, factor=factor, level=level)
+    return Blend(weights=dict(weights), centre=centre, average=average, factor=factor, level=level, kinds=kinds)
 
 
-def recalibrated_level(values: Array, observed: Array, arm: IntArray, estimated: tuple[tuple[bool, ...], ...]) -> Array:
+def recalibrated_level(values: Array, observed: Array, arm: IntArray, kinds: Kinds) -> Array:
     """Return intercept and slope of the prognosis per target, shape (targets, 2), from out-of-fold predictions.
 
-    One pooled linear map per outcome, fitted on the level only, so that contrasts are untouched.
-    `estimated[arm][target]` is False where the outcome is a declared constant.
+    One pooled linear map per outcome that has a prognosis, fitted on the level only, so that contrasts are untouched.
     """
     rows = np.arange(len(arm))
     prognosis = values.mean(axis=1)
     contrast = values[rows, arm] - prognosis
     level = np.tile([0.0, 1.0], (values.shape[2], 1))
-    for target in range(values.shape[2]):
-        if not all(kept[target] for kept in estimated):
-            continue
+    for target in np.flatnonzero(kinds.has_prognosis):
         x, y = prognosis[:, target], observed[:, target] - contrast[:, target]
         variance = float(np.var(x))
         slope = float(np.clip(np.cov(x, y, bias=True)[0, 1] / variance, 0.5, 1.5)) if variance > 1e-10 else 1.0

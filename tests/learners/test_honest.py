@@ -6,14 +6,15 @@ import numpy as np
 
 from pipeline.learners import ModalityRanker
 from pipeline.learners.honest import blended_out_of_fold
+from pipeline.learners.stack import Kinds
 from tests.learners.worlds import WEIGHTS, ranker, world
 
 
 def _said(fitted: ModalityRanker, scores: np.ndarray) -> np.ndarray:
     evidence = fitted.evidence_
-    estimated = tuple((True, True) for _ in fitted.arms_)
+    kinds = Kinds.of(fitted.targets, [False] * len(fitted.arms_))
     return blended_out_of_fold(
-        evidence.fold, evidence.arm, evidence.groups, scores, fitted._signed(WEIGHTS), 0.03, estimated
+        evidence.fold, evidence.arm, evidence.groups, scores, fitted._signed(WEIGHTS), 0.03, kinds
     )
 
 
@@ -45,3 +46,6 @@ def test_continuous_arms_have_no_time_off_whatever_was_recorded() -> None:
 
     assert np.all(observed[fitted.evidence_.arm != 2] == 0)
     assert observed[fitted.evidence_.arm == 2].mean() > 0.05
+    for said in (fitted.evidence_.outcomes, fitted.evidence_.committee_outcomes, fitted.deployed_.outcomes):
+        assert np.all(said[:, :2, 2] == 0)
+        assert np.all(np.abs(said[:, 2, 2] - 0.3) < 0.2)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.learners.stack import arm_averages, blend, doubly_robust_scores, shrinkage, stack_weights
+from pipeline.learners.stack import Kinds, arm_averages, blend, doubly_robust_scores, shrinkage, stack_weights
+from tests.learners.worlds import ranker, world
+
+SHARED = Kinds(has_prognosis=np.ones(2, dtype=bool), is_estimated=np.ones((3, 2), dtype=bool))
 
 
 def test_a_score_adds_the_weighted_residual_to_the_arm_given_only() -> None:
@@ -82,10 +85,36 @@ def test_the_clustered_error_grows_when_rows_repeat_a_patient() -> None:
 def test_a_factor_of_zero_gives_everybody_the_same_contrast() -> None:
     values = np.random.default_rng(9).normal(size=(40, 3, 2))
     averages = arm_averages(
-        values, np.zeros((40, 2)), np.zeros(40, dtype=int), np.full((40, 3), 1 / 3), np.array([1.0, -1.0]), 0.03
+        values, np.zeros((40, 2)), np.zeros(40, dtype=int), np.full((40, 3), 1 / 3), np.array([1.0, -1.0]), 0.03, SHARED
     )
-    made = blend({"only": values}, {"only": 1.0}, averages, 0.0, np.tile([0.0, 1.0], (2, 1))).apply({"only": values})
+    level = np.tile([0.0, 1.0], (2, 1))
+    made = blend({"only": values}, {"only": 1.0}, averages, 0.0, level, SHARED).apply({"only": values})
     contrast = made - made.mean(axis=1, keepdims=True)
 
     assert np.ptp(contrast, axis=0).max() < 1e-12
     assert made.mean(axis=1) == pytest.approx(values.mean(axis=1))
+
+
+def test_time_off_treatment_is_shrunk_within_its_arm_and_borrows_from_no_other() -> None:
+    rng = np.random.default_rng(10)
+    values = np.stack([rng.uniform(size=(60, 2)), np.stack([np.zeros(60), rng.uniform(size=60)], axis=1)], axis=2)
+    kinds = Kinds(has_prognosis=np.array([True, False]), is_estimated=np.array([[True, False], [True, True]]))
+    arm = np.arange(60) % 2
+    averages = arm_averages(
+        values, values[np.arange(60), arm], arm, np.full((60, 2), 0.5), np.array([1.0, 1.0]), 0.03, kinds
+    )
+    made = blend({"only": values}, {"only": 1.0}, averages, 0.5, np.tile([0.0, 1.0], (2, 1)), kinds)
+    off = made.apply({"only": values})[:, :, 1]
+
+    assert np.all(off[:, 0] == 0)
+    assert off[:, 1] == pytest.approx(values[:, 1, 1].mean() + 0.5 * (values[:, 1, 1] - values[:, 1, 1].mean()))
+
+
+def test_a_teacher_without_a_model_of_its_own_has_no_vote() -> None:
+    few, many = (
+        ranker().fit(people.features, people.modality, people.outcomes).evidence_.fold.teachers
+        for people in (world(240, 21), world(1500, 21))
+    )
+
+    assert set(few) == {"linear", "single"}
+    assert set(many) == {"linear", "single", "per_arm"}
