@@ -1,8 +1,8 @@
 """How uncertain is a suitability, and a difference of two?
 
-The model carries deviations of the outcome vector: posterior draws of the linear teacher, which
-vary from person to person, and one constant factor for the teachers' disagreement on form. Any
-weights turn them into a variance, in Python or in a page. Widths are scaled on held-out
+The model carries deviations of the outcome vector: posterior draws of the linear teacher, shrunk
+as its word is; the error of that shrinkage; and a constant factor for the teachers' disagreement.
+Any weights turn them into a variance, in Python or in a page. Widths are scaled on held-out
 doubly-robust contrasts; docs/ranking.md reports what they cover on worlds with known truth.
 """
 
@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from pipeline.learners.committee import Committee, FreeShare, expectations
 from pipeline.learners.linear_hazard import LinearHazard
-from pipeline.learners.stack import stacked
+from pipeline.learners.stack import Kinds, stacked
 from pipeline.learners.targets import Target
 
 Array = npt.NDArray[np.float64]
@@ -51,11 +51,8 @@ class Draws:
         """Number of draws."""
         return len(next(iter(self.intercepts.values())))
 
-    def deviations(self, matrix: Array) -> Array:
-        """Return draws less their mean, divided by the root of their number less one, shape (n, draws, arms, targets).
-
-        The sum of squares over draws is the variance.
-        """
+    def outcomes(self, matrix: Array) -> Array:
+        """Return the outcome vector by each draw, shape (n, draws, arms, targets)."""
         shares = self.free.predict(matrix)
         drawn = []
         for draw in range(self.count):
@@ -65,8 +62,7 @@ class Draws:
                 log_hazard = fitted.log_hazard(matrix, self.coefficients[key][draw], float(self.intercepts[key][draw]))
                 hazards.setdefault(target, {})[cause] = np.exp(log_hazard)
             drawn.append(expectations(hazards, shares, self.targets))
-        values = np.stack(drawn, axis=1)
-        return np.asarray((values - values.mean(axis=1, keepdims=True)) / np.sqrt(self.count - 1))
+        return np.stack(drawn, axis=1)
 
 
 def draw_linear(committee: Committee, draws: int, seed: int) -> Draws:
@@ -82,20 +78,32 @@ def draw_linear(committee: Committee, draws: int, seed: int) -> Draws:
     )
 
 
-def form_factor(teachers: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
-    """Return a factor of the teachers' mean squared disagreement on contrasts, shape (rank, arms, targets).
+def form_factor(teachers: Mapping[str, Array], weights: Mapping[str, float], factor: float, kinds: Kinds) -> Array:
+    """Return a factor of the teachers' squared disagreement on contrasts, shape (rank, arms, targets).
 
-    Its sum of squares over `rank` is the mean over people of the weighted covariance of the teachers'
-    contrasts around their blend.
+    Its sum of squares over `rank` is the covariance of the teachers' contrasts around their blend: of their
+    averages over people by the stack's weights, and of their individual parts, as far as these are kept, by equal
+    weights, for least squares often listens to one teacher alone and would then see no disagreement.
+
+    Parameters
+    ----------
+    teachers : mapping of teacher to array (n, arms, targets)
+        Out of fold.
+    weights : mapping of teacher to float
+    factor : float
+        Share of the individual contrast that is kept.
+    kinds : Kinds
     """
     blended = stacked(teachers, weights)
     arms, targets = blended.shape[1:]
-    covariance = np.zeros((arms * targets, arms * targets))
+    average, individual = np.zeros((2, arms * targets, arms * targets))
     for name, weight in weights.items():
         gap = teachers[name] - blended
-        flat = (gap - gap.mean(axis=1, keepdims=True)).reshape(len(gap), -1)
-        covariance += weight * flat.T @ flat / len(flat)
-    values, vectors = np.linalg.eigh(covariance)
+        flat = (gap - kinds.prognosis(gap)).reshape(len(gap), -1)
+        middle = flat.mean(axis=0)
+        average += weight * np.outer(middle, middle)
+        individual += (flat - middle).T @ (flat - middle) / (len(flat) * len(weights))
+    values, vectors = np.linalg.eigh(average + factor**2 * individual)
     kept = values > max(values.max(initial=0.0), 1e-12) * 1e-6
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     return np.asarray((vectors * signs * np.sqrt(np.clip(values, 0, None)))[:, kept].T.reshape(-1, arms, targets))
@@ -108,17 +116,27 @@ class Spread:
     Attributes
     ----------
     draws : Draws
+    centre : array (draws, arms, targets)
+        Mean over training rows of each draw's contrast less the mean draw's.
+    middle : array (arms, targets)
+        Mean over training rows of the mean draw's contrast.
+    factor, factor_error : float
+        Share of the individual contrast that is kept, and its standard error (at most 1).
     form : array (rank, arms, targets)
     scale : float
         Width multiplier from held-out doubly-robust contrasts.
     """
 
     draws: Draws
+    centre: Array
+    middle: Array
+    factor: float
+    factor_error: float
     form: Array
     scale: float
 
     def deviations(self, matrix: Array, signed_weights: Array) -> Array:
-        """Return deviations of suitability, shape (n, draws + rank, arms).
+        """Return deviations of suitability, shape (n, draws + 1 + rank, arms); their squares sum to the variance.
 
         Parameters
         ----------
@@ -126,15 +144,48 @@ class Spread:
         signed_weights : array (n, targets)
             Signed utility weights over their total, per person.
         """
-        parts = []
+        parts = [np.zeros((0, self.draws.count + 1 + len(self.form), self.form.shape[1]))]
         for start in range(0, len(matrix), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            own = np.einsum("ndak,nk->nda", self.draws.deviations(matrix[rows]), signed_weights[rows])
+            own = np.einsum("ndak,nk->nda", self._of_outcomes(matrix[rows]), signed_weights[rows])
             shared = np.einsum("rak,nk->nra", self.form, signed_weights[rows])
             parts.append(np.concatenate([own, shared], axis=1))
-        if not parts:
-            return np.zeros((0, self.draws.count + len(self.form), self.form.shape[1]))
         return self.scale * np.concatenate(parts)
+
+    def _of_outcomes(self, matrix: Array) -> Array:
+        """Return the draws' deviations, their individual contrast shrunk, and that of the shrinkage itself."""
+        whole, contrast, mean_contrast = _taken_apart(self.draws, matrix)
+        shrunk = whole - contrast + self.centre + self.factor * (contrast - self.centre)
+        of_shrinkage = self.factor_error * (mean_contrast - self.middle)
+        return np.concatenate([shrunk, of_shrinkage[:, None]], axis=1)
+
+
+def _taken_apart(draws: Draws, matrix: Array) -> tuple[Array, Array, Array]:
+    """Return the draws' deviations, those of their contrasts, both (n, draws, arms, targets), and the mean contrast.
+
+    The sum of squares of deviations over draws is the variance.
+    """
+    drawn = draws.outcomes(matrix)
+    has_prognosis = np.array([target.kind != "free_share" for target in draws.targets])
+    contrast = drawn - np.where(has_prognosis, drawn.mean(axis=2, keepdims=True), 0.0)
+    mean, mean_contrast = drawn.mean(axis=1), contrast.mean(axis=1)
+    root = np.sqrt(draws.count - 1)
+    return (drawn - mean[:, None]) / root, (contrast - mean_contrast[:, None]) / root, mean_contrast
+
+
+def spread_of(draws: Draws, form: Array, factor: float, factor_error: float, matrix: Array) -> Spread:
+    """Return the spread of a shrunk model, not yet scaled; at most 2,000 training rows, evenly taken, centre it."""
+    sample = matrix[:: -(-len(matrix) // _CHUNK)]
+    _, contrast, mean_contrast = _taken_apart(draws, sample)
+    return Spread(
+        draws=draws,
+        centre=contrast.mean(axis=0),
+        middle=mean_contrast.mean(axis=0),
+        factor=factor,
+        factor_error=min(factor_error, 1.0),
+        form=form,
+        scale=1.0,
+    )
 
 
 def half_width(deviations: Array) -> Array:

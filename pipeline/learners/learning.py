@@ -15,7 +15,7 @@ from pipeline.config import GateConfig, LearnerConfig
 from pipeline.learners.committee import Cases, Committee, arms_with_events, fit_committee
 from pipeline.learners.crossfit import OutOfFold
 from pipeline.learners.honest import blended_out_of_fold
-from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, width_scale
+from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, spread_of, width_scale
 from pipeline.learners.stack import (
     Blend,
     Kinds,
@@ -203,7 +203,9 @@ def deploy(
         cases.matrix, speak, cases.columns.categorical, targets, cases.time_limited, settings, advance
     )
     draws = draw_linear(committee, settings.draws, settings.seed)
-    unscaled = Spread(draws=draws, form=form_factor(evidence.fold.teachers, blended.blend.weights), scale=1.0)
+    made, found = blended.blend, blended.shrinkage
+    form = form_factor(evidence.fold.teachers, made.weights, made.factor, made.kinds)
+    unscaled = spread_of(draws, form, found.factor, found.standard_error, cases.matrix)
     deviations = unscaled.deviations(cases.matrix, np.repeat(signed[None], len(cases.arm), axis=0))
     scale = max(settings.interval_widening, width_scale(evidence.utility, evidence.scores, deviations))
     return Deployed(

@@ -24,13 +24,15 @@ from pipeline.learners.propensity import Propensity
 from pipeline.learners.student import Part, Students
 from pipeline.learners.targets import Target
 
-FORMAT = 1
+FORMAT = 2
 Array = npt.NDArray[np.float64]
 
 
 def model_files(model: SuitabilityModel) -> dict[str, bytes]:
     """Return the model as named files; the same model gives the same bytes."""
-    arrays: dict[str, Array] = {"student_constants": model.students.constants, "form": model.spread.form}
+    spread = model.spread
+    arrays: dict[str, Array] = {"student_constants": model.students.constants}
+    arrays |= {"form": spread.form, "centre": spread.centre, "middle": spread.middle}
     texts: dict[str, str] = {}
     parts = []
     for number, part in enumerate(model.students.parts):
@@ -39,12 +41,12 @@ def model_files(model: SuitabilityModel) -> dict[str, bytes]:
         parts.append({"target": part.target, "name": part.name, "loadings": list(part.loadings), "file": file})
     texts["propensity.txt"] = model.propensity.booster.model_to_string()
     arrays |= {"propensity_intercepts": model.propensity.intercepts, "propensity_terms": model.propensity.coefficients}
-    free = model.spread.draws.free
+    free = spread.draws.free
     arrays |= {"free_intercepts": free.intercepts, "free_slopes": free.slopes}
     hazards = []
-    for number, ((target, cause), fitted) in enumerate(model.spread.draws.linear.items()):
-        arrays[f"hazard_{number}_intercepts"] = model.spread.draws.intercepts[target, cause]
-        arrays[f"hazard_{number}_coefficients"] = model.spread.draws.coefficients[target, cause]
+    for number, ((target, cause), fitted) in enumerate(spread.draws.linear.items()):
+        arrays[f"hazard_{number}_intercepts"] = spread.draws.intercepts[target, cause]
+        arrays[f"hazard_{number}_coefficients"] = spread.draws.coefficients[target, cause]
         hazards.append(
             {
                 "target": target,
@@ -65,7 +67,9 @@ def model_files(model: SuitabilityModel) -> dict[str, bytes]:
         "hazards": hazards,
         "free_design": _design(free.design, "free", arrays),
         "propensity_design": _design(model.propensity.design, "propensity", arrays),
-        "scale": model.spread.scale,
+        "factor": spread.factor,
+        "factor_error": spread.factor_error,
+        "scale": spread.scale,
         "contract": {
             "never_missing": list(model.contract.never_missing),
             "ranges": {name: list(ends) for name, ends in model.contract.ranges.items()},
@@ -153,6 +157,10 @@ def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapp
         ),
         spread=Spread(
             draws=_read_draws(document, arrays, targets, len(arms)),
+            centre=arrays["centre"],
+            middle=arrays["middle"],
+            factor=float(document["factor"]),
+            factor_error=float(document["factor_error"]),
             form=arrays["form"],
             scale=float(document["scale"]),
         ),

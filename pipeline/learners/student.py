@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import lightgbm as lgb
 import numpy as np
@@ -105,7 +106,9 @@ def mixed_rows(matrix: Array, settings: LearnerConfig) -> Array:
     return np.where(hidden, np.nan, mixed)
 
 
-def _fit_part(matrix: Array, label: Array, categorical: Sequence[int], settings: LearnerConfig) -> lgb.Booster:
+def _fit_part(binned: SimpleQueue[lgb.Dataset], label: Array, settings: LearnerConfig) -> lgb.Booster:
+    """Return one part, fitted on whichever of the equal binned tables is free."""
+    rows = binned.get()
     parameters = {
         "objective": "regression",
         "learning_rate": 0.08,
@@ -118,13 +121,25 @@ def _fit_part(matrix: Array, label: Array, categorical: Sequence[int], settings:
         "num_threads": 1,
         "verbosity": -1,
     }
-    rows = lgb.Dataset(
-        matrix,
-        label=label,
-        categorical_feature=list(categorical),
-        params={"verbosity": -1, "min_data_in_bin": 11, "num_threads": 1},
-    )
-    return lgb.train(parameters, rows, num_boost_round=settings.student_trees)
+    booster = lgb.train(parameters, rows.set_label(label), num_boost_round=settings.student_trees)
+    binned.put(rows)
+    return booster.free_dataset()
+
+
+def _binned(rows: Array, categorical: Sequence[int], copies: int) -> SimpleQueue[lgb.Dataset]:
+    """Return the rows, binned once for each worker."""
+    found: SimpleQueue[lgb.Dataset] = SimpleQueue()
+    for _ in range(copies):
+        parameters = {"verbosity": -1, "min_data_in_bin": 11, "num_threads": 1}
+        table = lgb.Dataset(
+            rows,
+            label=np.zeros(len(rows)),
+            categorical_feature=list(categorical),
+            params=parameters,
+            free_raw_data=True,
+        )
+        found.put(table.construct())
+    return found
 
 
 def fit_students(
@@ -178,7 +193,8 @@ def fit_students(
             constants[:, k] += loadings * float(label[0])
     pool = Parallel(n_jobs=settings.threads, prefer="threads", return_as="generator")
     parts = []
-    fitted = pool(delayed(_fit_part)(rows, plan[3], categorical, settings) for plan in varying)
+    binned = _binned(rows, categorical, min(settings.threads, len(varying)))
+    fitted = pool(delayed(_fit_part)(binned, plan[3], settings) for plan in varying)
     for (target_name, name, loadings, _, _), booster in zip(varying, fitted, strict=True):
         parts.append(Part(target=target_name, name=name, loadings=tuple(map(float, loadings)), booster=booster))
         if advance is not None:

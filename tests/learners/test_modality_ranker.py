@@ -73,8 +73,8 @@ def test_a_saved_model_predicts_what_it_did(people: World, fitted: ModalityRanke
 
 def test_a_model_of_another_format_is_refused(fitted: ModalityRanker) -> None:
     files = model_files(fitted.model_)
-    files["model.json"] = files["model.json"].replace(b'"format": 1', b'"format": 2')
-    with pytest.raises(DamagedModelError, match="format 2, wanted 1"):
+    files["model.json"] = files["model.json"].replace(b'"format": 2', b'"format": 9')
+    with pytest.raises(DamagedModelError, match="format 9, wanted 2"):
         model_from_files(files)
 
 
