@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.guardrails.answers import Answers, answer_rules
 from pipeline.guardrails.conditions import Condition, Fact
-from pipeline.guardrails.consistency import Inconsistency, consistency
+from pipeline.guardrails.consistency import WHAT_TO_DO, Inconsistency, consistency, out_of_date
 from pipeline.guardrails.missing import settling_facts, what_to_obtain
 from pipeline.guardrails.overrides import Override, Overrides, parse_overrides
 from pipeline.guardrails.plan import Plan, plan, products_offered
@@ -15,6 +15,7 @@ from pipeline.guardrails.verdicts import Verdicts, apply_rules, apply_rules_in_c
 from pipeline.guardrails.words import describe, evidence_table, in_words, rules_table
 
 __all__ = [
+    "WHAT_TO_DO",
     "Answers",
     "AppliesTo",
     "Condition",
@@ -37,6 +38,7 @@ __all__ = [
     "fact_table",
     "firings",
     "in_words",
+    "out_of_date",
     "parse_overrides",
     "parse_rules",
     "plan",

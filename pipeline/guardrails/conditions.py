@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard
@@ -277,8 +278,9 @@ def _parse_number(
     _check_unit(name, written.get("unit"), catalogue[name].unit, where, problems)
     times = written.get("times")
     if times is not None:
-        if times not in catalogue or catalogue[times].type != "number":
-            hint = did_you_mean(str(times), list(catalogue))
+        numbers = [fact for fact, entry in catalogue.items() if entry.type == "number"]
+        if not isinstance(times, str) or times not in numbers:
+            hint = did_you_mean(str(times), numbers)
             problems.append(f"{where}.times: wanted the name of a number, got {times!r}{hint}")
         elif catalogue[times].unit != catalogue[name].unit:
             problems.append(
@@ -302,7 +304,8 @@ def _check_unit(name: str, got: Any, wanted: str | None, where: str, problems: l
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a value is a finite number that a column of floats can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _shown(value: Any) -> str:

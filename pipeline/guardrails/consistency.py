@@ -2,11 +2,13 @@
 
 A pair *contradicts* if, on a product, whatever the facts, at least one of the two fires although
 neither always does by itself. A rule is *redundant* if another with a stronger effect fires on the same products
-whenever it does. A product *can never be offered* if no situation leaves it unblocked.
+whenever it does; two are *duplicates* if they are as strong and fire in the same situations. A product *can never be
+offered* if no situation leaves it unblocked.
 """
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,24 @@ Kind = Literal[
     "contradiction",
     "never_offered",
     "never_clear",
+    "duplicate",
+    "review_overdue",
+    "not_yet_in_force",
 ]
+WHAT_TO_DO: Mapping[Kind, str] = {
+    "covers_nothing": "name a product, class or modality that is offered, or drop the rule",
+    "undecidable": "add the label to the product's file, or leave the product out of applies_to",
+    "never_fires": "nothing, if the label is meant to decide; else look at the limits and at applies_to",
+    "always_fires": "nothing, if the label is meant to decide; else look at the limits and at applies_to",
+    "redundant": "keep both only if the weaker one tells something more; else drop it",
+    "duplicate": "drop one, or tell them apart by limit, product or effect",
+    "contradiction": "move a limit, or narrow applies_to of one of them",
+    "never_offered": "nothing, if the label is meant to forbid the product; else look at the rules named",
+    "never_clear": "look at whether the rules named should speak of everybody",
+    "review_overdue": "have its owner look at it, then set review_by anew",
+    "not_yet_in_force": "nothing, if that is meant; until then it judges no decision with a calendar date",
+}
+"""What the author of the rules may do about each kind."""
 ALONE: Mapping[Kind, str] = {
     "undecidable": "is always undecided for {products}: no label in {where}",
     "never_fires": "never fires for {products}",
@@ -47,9 +66,9 @@ class Inconsistency:
     severity : {'error', 'note'}
         An error is a rule that must be changed; a note is a fact about the set, such as an unlabelled product.
     kind : str
-        `covers_nothing`, `undecidable`, `never_fires`, `always_fires`, `redundant`, `contradiction`,
-        `never_offered` or `never_clear`.
-    jurisdiction : {'us', 'eu'}
+        A key of `WHAT_TO_DO`.
+    jurisdiction : {'us', 'eu', 'any'}
+        Whose labels and rules were looked at.
     rules, products : tuple of str
     message : str
         One sentence.
@@ -126,9 +145,29 @@ def consistency(
             found += _repeats(case, first, second)
         for first, second in itertools.combinations(asked.running, 2):
             found += _contradicts(case, first, second)
+            found += _same(case, first, second)
         for product in range(len(asked.offered)):
             found += _never(case, product)
     return sorted(found, key=lambda said: (said.severity, said.jurisdiction, said.kind, said.rules, said.products))
+
+
+def out_of_date(rules: RuleSet, today: datetime.date) -> list[Inconsistency]:
+    """Return the rules whose review is overdue or that are not yet in force, as notes in the order of their ids.
+
+    Parameters
+    ----------
+    rules : RuleSet
+    today : date
+    """
+    found = []
+    for rule in rules.rules:
+        if rule.review_by < today:
+            told = f"{rule.id} was to be reviewed by {rule.review_by}"
+            found.append(Inconsistency("note", "review_overdue", rule.jurisdiction, (rule.id,), (), told))
+        if rule.effective_from > today:
+            told = f"{rule.id} is in force only from {rule.effective_from}"
+            found.append(Inconsistency("note", "not_yet_in_force", rule.jurisdiction, (rule.id,), (), told))
+    return found
 
 
 def _covers_nothing(case: _Case) -> list[Inconsistency]:
@@ -180,6 +219,21 @@ def _repeats(case: _Case, weak: Rule, strong: Rule) -> list[Inconsistency]:
             return []
     words = "{rules}: wherever the first fires the second does too, with a stronger effect, for {products}"
     return [case.said("note", "redundant", [weak, strong], own, words)]
+
+
+def _same(case: _Case, first: Rule, second: Rule) -> list[Inconsistency]:
+    """Return whether two rules of one strength fire in the same situations, on products that both cover."""
+    shared = [product for product in _covered(case, first) if product in _covered(case, second)]
+    if not shared or _strength(first) != _strength(second):
+        return []
+    for product in shared:
+        label = case.label(product)
+        for one, other in ((first, second), (second, first)):
+            if find([(one.condition, True), (other.condition, False)], case.samples, label) is not None:
+                return []
+        if _is_settled(case, first, label):
+            return []
+    return [case.said("note", "duplicate", [first, second], shared, "{rules} say the same of {products}")]
 
 
 def _contradicts(case: _Case, first: Rule, second: Rule) -> list[Inconsistency]:

@@ -220,7 +220,20 @@ class FactColumns:
                 numbers = cast.to_numpy(dtype=float, na_value=np.nan)
                 self._columns[fact, dtype] = numbers, known & np.isfinite(numbers)
             elif dtype == "boolean":
-                self._columns[fact, dtype] = cast.to_numpy(dtype=bool, na_value=False), known
+                self._columns[fact, dtype] = self._flags(fact, column, cast), known
             else:
                 self._columns[fact, dtype] = cast.to_numpy(dtype=object, na_value=""), known
         return self._columns[fact, dtype]
+
+    @staticmethod
+    def _flags(fact: str, column: pd.Series, cast: pd.Series) -> NDArray[np.bool_]:
+        """Return yes and no as booleans; pandas would read every other number of a nullable column as yes."""
+        if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            wrong = int(np.sum(np.isfinite(numbers) & (numbers != 0) & (numbers != 1)))
+            if wrong:
+                raise RuleError(
+                    f"facts: column '{fact}' has {wrong} of {len(numbers)} values other than 1 and 0, a rule reads it "
+                    "as yes or no. Check its type in the feature specification."
+                )
+        return cast.to_numpy(dtype=bool, na_value=False)

@@ -78,20 +78,23 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Open:
-    """An indeterminate product: its undecided rules that make it so, and what its label says."""
+    """A product whose verdict waits for facts: its undecided rules that make it so, and what its label says."""
 
     product: str
     rules: tuple[Rule, ...]
     label: Mapping[str, Scalar | None]
+    verdict: str
 
     def verdict_is_settled(self, given: Mapping[str, Scalar | None], absent: frozenset[str]) -> tuple[bool, bool]:
-        """Return whether the product is no longer indeterminate, and whether it is blocked."""
+        """Return whether the product's verdict no longer waits, and whether it is as bad as it was feared to be."""
         facts = {**given, **self.label}
         answers = [truth_in(rule.condition, facts, absent) for rule in self.rules]
-        blocked = any(
-            answer is True and rule.effect == "block" for answer, rule in zip(answers, self.rules, strict=True)
+        feared = VERDICTS.index(self.verdict)
+        bad = any(
+            answer is True and VERDICTS.index(rule.fired_verdict) >= feared
+            for answer, rule in zip(answers, self.rules, strict=True)
         )
-        return blocked or None not in answers, blocked
+        return bad or None not in answers, bad
 
 
 def settling_facts(
@@ -102,8 +105,9 @@ def settling_facts(
     catalogue: Mapping[str, Fact],
     *,
     jurisdiction: str = "us",
+    verdict: str = "indeterminate",
 ) -> pd.DataFrame:
-    """Return, per indeterminate modality, the fewest missing facts that would decide its best product.
+    """Return, per modality that waits for facts, the fewest missing ones that would decide its best product.
 
     Parameters
     ----------
@@ -114,15 +118,18 @@ def settling_facts(
     products : sequence of Product
     catalogue : mapping of fact name to Fact
     jurisdiction : {'us', 'eu'}
+    verdict : {'indeterminate', 'action_required'}
+        Which modalities are asked about. Of those with action required only the products count of which no rule
+        that asks for action has fired: there, something must be done whatever else is learned.
 
     Returns
     -------
-    DataFrame, one row per decision and indeterminate modality, in the order of `verdicts.modalities`
-        `decision_id, modality, product, facts, whole_modality`. Whatever the answers, the product is then no longer
-        indeterminate; `whole_modality` says whether neither is the modality. Of several products, the one that
-        needs the fewest facts, and then one that settles the modality; none, and no row, where all wait for a label
-        that is not there. A set of more than 4 facts may not be the
-        smallest, but none of its facts can be left out.
+    DataFrame, one row per decision and modality of that verdict, in the order of `verdicts.modalities`
+        `decision_id, modality, product, facts, whole_modality`. Whatever the answers, the product's verdict then
+        waits for nothing more; `whole_modality` says whether neither does the modality's. Of several products, the
+        one that needs the fewest facts, and then one that settles the modality; none, and no row, where all wait for
+        a label that is not there. A set of more than 4 facts may not be the smallest, but none of its facts can be
+        left out.
 
     Raises
     ------
@@ -131,7 +138,7 @@ def settling_facts(
     """
     by_id = {rule.id: rule for rule in rules.rules}
     labels = _Labels({product.id: label_facts(product, jurisdiction) for product in products})
-    waiting = _waiting(verdicts)
+    waiting = _waiting(verdicts, verdict)
     codes = _codes(waiting, facts, by_id, labels)
     situations: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     decisions, names, offered, spoken = (
@@ -144,22 +151,26 @@ def settling_facts(
     for (decision, modality), said in situations.items():
         key = (modality, tuple(said))
         if key not in solved:
-            solved[key] = _fewest(_opened(said, by_id, labels), _given(facts, decision, said, by_id), catalogue)
+            solved[key] = _fewest(
+                _opened(said, by_id, labels, verdict), _given(facts, decision, said, by_id), catalogue
+            )
         rows += [(decision, modality, *found) for found in solved[key]]
     table = pd.DataFrame(rows, columns=["decision_id", "modality", "product", "facts", "whole_modality"])
     texts = dict.fromkeys(("decision_id", "modality", "product"), "str")
     return table.astype({**texts, "facts": "object", "whole_modality": "bool"})
 
 
-def _waiting(verdicts: Verdicts) -> pd.DataFrame:
-    """Return the findings that keep a product of an indeterminate modality indeterminate, in the order of decisions."""
-    found = verdicts.findings
-    found = found[(found["verdict"] == "indeterminate") & ~found["fired"] & ~found["overridden"]]
+def _waiting(verdicts: Verdicts, verdict: str) -> pd.DataFrame:
+    """Return the undecided findings that alone give a product and its modality a verdict, in the order of decisions."""
+    own = verdicts.findings[(verdicts.findings["verdict"] == verdict) & ~verdicts.findings["overridden"]]
+    offered = ["decision_id", "modality", "product"]
+    fired = pd.MultiIndex.from_frame(own.loc[own["fired"], offered])
+    found = own[~pd.MultiIndex.from_frame(own[offered]).isin(fired)]
     for table, keys in (
-        (verdicts.products, ["decision_id", "modality", "product"]),
+        (verdicts.products, offered),
         (verdicts.modalities, ["decision_id", "modality"]),
     ):
-        unsettled = pd.MultiIndex.from_frame(table.loc[table["verdict"] == "indeterminate", keys])
+        unsettled = pd.MultiIndex.from_frame(table.loc[table["verdict"] == verdict, keys])
         found = found[pd.MultiIndex.from_frame(found[keys]).isin(unsettled)]
     return found
 
@@ -186,10 +197,11 @@ def _opened(
     said: Sequence[tuple[str, str, int]],
     by_id: Mapping[str, Rule],
     labels: _Labels,
+    verdict: str,
 ) -> list[_Open]:
     names = dict.fromkeys(product for product, _, _ in said)
     return [
-        _Open(name, tuple(by_id[rule] for product, rule, _ in said if product == name), labels.of(name))
+        _Open(name, tuple(by_id[rule] for product, rule, _ in said if product == name), labels.of(name), verdict)
         for name in names
     ]
 

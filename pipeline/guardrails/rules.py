@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,8 +88,8 @@ class Example(Declared):
 class RuleFile(Declared):
     """The text of one rule, before its condition is read. Attributes as `Rule`."""
 
-    id: str = Field(pattern=r"^[gp][0-9]{2}[a-z]?(-[a-z0-9]+)+$")
-    evidence_id: str = Field(pattern=r"^(G(0[1-9]|[1-4][0-9]|5[0-2])|P[0-9]{2})$")
+    id: str
+    evidence_id: str
     title: str = Field(min_length=8)
     status: Status
     applies_to: AppliesTo
@@ -105,6 +106,23 @@ class RuleFile(Declared):
     effective_from: datetime.date
     review_by: datetime.date
     examples: tuple[Example, ...]
+
+    @field_validator("id")
+    @classmethod
+    def _rule_id(cls, value: str) -> str:
+        if not re.fullmatch(r"[gp][0-9]{2}[a-z]?(-[a-z0-9]+)+", value):
+            raise ValueError(
+                "wanted g or p and two digits, then small words and digits after hyphens, such as "
+                "'g21-car-t-ecog-3-or-worse'; a rule of your own begins with p, such as 'p50-no-transport-at-night'"
+            )
+        return value
+
+    @field_validator("evidence_id")
+    @classmethod
+    def _evidence_id(cls, value: str) -> str:
+        if not re.fullmatch(r"G(0[1-9]|[1-4][0-9]|5[0-2])|P[0-9]{2}", value):
+            raise ValueError("wanted G01 to G52, or for a rule of your own P and two digits, such as P50")
+        return value
 
     @field_validator("effective_from", "review_by", mode="before")
     @classmethod

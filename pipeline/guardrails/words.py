@@ -36,6 +36,12 @@ EFFECTS = {"block": "Blocks", "action_required": "Asks for action on", "caution"
 SIGNS = {"lt": "below", "le": "at most", "gt": "above", "ge": "at least", "equals": "exactly"}
 UNITS = {"score": "", "grade": "", "lines": "", "points": ""}
 """Units that read better as words, or not at all."""
+ABBREVIATIONS = {
+    **{word.lower(): word for word in ("ALT", "ANC", "AST", "BCMA", "BMI", "CAR", "CD38", "CNS", "CRS", "DNA", "ECOG")},
+    **{word.lower(): word for word in ("GPRC5D", "HBV", "HBc", "HBsAg", "HCV", "HIV", "IMiD", "IgG", "LVEF", "POEMS")},
+    **{word.lower(): word for word in ("RNA", "SpO2", "T", "ULN", "eGFR")},
+}
+"""How the words of fact names are written on paper, where that is not in small letters."""
 HEAD = """# Guardrails
 
 Generated from `configs/guardrails/` and `configs/products/`; do not edit. Rules act after the model: they can
@@ -47,10 +53,12 @@ is medical advice.
 
 OVERRIDING = """## Setting a rule aside
 
-A clinician may set an overridable block aside for one decision, with a reason. The file of overrides has the columns
+A clinician may set an overridable block aside for one decision, with a reason: `mmrank predict --overrides FILE`, and
+`mmrank explain --overrides FILE` for one card. The file is CSV, Parquet, or a JSON or YAML list, with the columns
 `decision_id, rule_id, reason, by_role, date`: one row per decision and rule, a role and never a name, an ISO date. The
 rule then no longer counts in that decision's verdicts, whether it fired or was undecided; it stays listed, with the
-reason. A rule that may not be overridden refuses the whole file, and so does any other problem in it.
+reason. A rule that may not be overridden refuses the whole file before anything is scored, and so does any other
+problem in it. `mmrank review --predictions DIR` counts a batch's overrides per rule and role.
 """
 
 
@@ -113,7 +121,8 @@ def _wrapped(part: Condition) -> str:
 
 def _name(fact: str) -> str:
     label = fact.startswith(LABEL_PREFIX)
-    plain = fact.removeprefix(LABEL_PREFIX).removeprefix("n_").replace("_", " ")
+    words = fact.removeprefix(LABEL_PREFIX).removeprefix("n_").split("_")
+    plain = " ".join(ABBREVIATIONS.get(word, word) for word in words)
     return f"the product's {plain}" if label else plain
 
 

@@ -9,6 +9,7 @@ import pytest
 from pipeline.declared import parse_yaml
 from pipeline.errors import RuleError
 from pipeline.guardrails import parse_rules
+from pipeline.guardrails.lines import line_of
 from tests.guardrails.shipped import CATALOGUE, PRODUCTS
 
 GOOD = """\
@@ -204,6 +205,13 @@ def test_a_file_whose_text_is_not_given_keeps_its_problems_without_lines():
     mapping = parse_yaml(GOOD.replace("fact: ecog", "fact: egoc"), "bad.yaml", RuleError)
     with pytest.raises(RuleError, match=r"bad\.yaml: when\.fact: unknown"):
         parse_rules({"bad.yaml": mapping}, CATALOGUE, PRODUCTS, {"other.yaml": GOOD})
+
+
+@pytest.mark.parametrize(
+    ("path", "line"), [("a", 1), ("a[0]", 2), ("a[1].b", 3), ("a[2]", 1), ("a[x]", 1), ("c", None)]
+)
+def test_the_line_is_that_of_the_deepest_part_that_the_text_has(path, line):
+    assert line_of("a:\n  - 1\n  - b: 2\n", path) == line
 
 
 def test_the_lists_hold_at_least_forty_hostile_files():

@@ -118,7 +118,14 @@ def test_levels_are_compared_and_a_missing_level_is_unknown():
 
 
 @pytest.mark.parametrize(
-    "values", [pd.array([1.0, None], "Float64"), np.array([1.0, np.nan]), np.array(["x", None], object)]
+    "values",
+    [
+        pd.array([1.0, None], "Float64"),
+        np.array([1.0, np.nan]),
+        np.array([1.0, np.inf]),
+        pd.array([True, None], "boolean"),
+        np.array(["x", None], object),
+    ],
 )
 def test_known_is_never_unknown(values):
     answer = FactColumns(pd.DataFrame({"lvef": values})).truth(Known("lvef", known=False))
@@ -145,6 +152,12 @@ def test_a_column_of_another_type_is_named_without_its_values():
     with pytest.raises(RuleError, match="column 'hiv'") as problem:
         FactColumns(pd.DataFrame({"hiv": ["secret-token"]})).truth(Compare("hiv", "is", (True,)))
     assert "secret-token" not in str(problem.value)
+
+
+def test_yes_and_no_are_not_read_from_other_numbers():
+    for dtype, said in (("float64", "is float64, a rule reads"), ("Float64", "has 1 of 3 values other than 1 and 0")):
+        with pytest.raises(RuleError, match=f"column 'hiv' {said}"):
+            FactColumns(pd.DataFrame({"hiv": [2.0, 1.0, None]}, dtype=dtype)).truth(Compare("hiv", "is", (True,)))
 
 
 three = st.sampled_from([T, F, N])

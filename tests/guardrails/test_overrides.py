@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RuleError
 from pipeline.guardrails import Overrides, RuleSet, answer_rules, apply_rules, parse_overrides, plan, structural_zero
+from pipeline.guardrails.conditions import Compare
+from pipeline.guardrails.rules import AppliesTo
 from pipeline.vocabulary import VERDICTS
 from tests.drawn import drawn
 from tests.guardrails.random_facts import random_facts
@@ -137,6 +139,18 @@ def test_an_override_of_a_rule_that_covers_the_decision_only_later_is_not_applie
 
     assert verdicts.overrides["applied"].tolist() == [False]
     assert verdicts_of(verdicts, "car_t")["a ide_cel"] == "not_assessed"
+
+
+def test_an_override_counts_as_applied_if_the_rule_spoke_of_some_product_it_covers():
+    rule = next(rule for rule in RULES.rules if rule.id == ECOG)
+    label = Compare("label.approval_status", "is", ("not_approved",))
+    both = AppliesTo(product=("belantamab_bvd", "belantamab_bpd"))
+    rules = RuleSet((replace(rule, condition=label, applies_to=both),), "by label")
+
+    verdicts = judge({"a": {}}, read(f"decision_id | rule_id\n a | {ECOG}"), rules=rules)
+
+    assert verdicts.findings["product"].tolist() == ["belantamab_bpd"]
+    assert verdicts.overrides["applied"].tolist() == [True]
 
 
 def test_without_overrides_the_table_is_empty_and_typed():

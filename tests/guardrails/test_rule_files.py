@@ -196,7 +196,7 @@ def test_the_evidence_table_tells_what_became_of_all_52_candidates():
 
 def test_a_rule_reads_as_a_sentence():
     assert in_words(BY_ID["g21-car-t-ecog-3-or-worse"]) == (
-        "Blocks safety class car_t when ecog is at least 3. Where unknown: indeterminate. "
+        "Blocks safety class car_t when ECOG is at least 3. Where unknown: indeterminate. "
         "A clinician may override it with a reason."
     )
     assert "age is below 60 years" in in_words(BY_ID["g19a-pregnancy"])

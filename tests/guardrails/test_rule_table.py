@@ -6,6 +6,9 @@ which the examples, the boundaries and the gallery hold. `recalled` evidence is 
 
 from __future__ import annotations
 
+import datetime
+
+from pipeline.guardrails import rules_table
 from tests.drawn import drawn
 from tests.guardrails.shipped import MODALITIES, PRODUCTS, RULES
 
@@ -144,3 +147,24 @@ def test_the_labels_are_those_of_the_evidence():
 def test_every_rule_covers_a_product_that_is_offered():
     offered = [product for product in PRODUCTS if product.modality in {modality.id for modality in MODALITIES}]
     assert [rule.id for rule in RULES.rules if not any(rule.applies_to.covers(product) for product in offered)] == []
+
+
+def test_every_rule_judges_decisions_of_any_year():
+    """A shipped rule that begins later would leave retrospective decisions unjudged; 2000 is before CAR T-cells."""
+    assert {rule.effective_from for rule in RULES.rules} == {datetime.date(2000, 1, 1)}
+
+
+def test_the_listed_table_says_of_a_rule_what_its_file_says():
+    row = next(row for row in rules_table(RULES) if row["id"] == "g21-car-t-ecog-3-or-worse")
+
+    assert " ".join(row) == (
+        "id title status effect applies_to jurisdiction when when_unknown overridable evidence source"
+    )
+    assert [row[name] for name in ("status", "effect", "jurisdiction", "when_unknown", "overridable", "evidence")] == [
+        "active",
+        "block",
+        "any",
+        "indeterminate",
+        "yes",
+        "verified",
+    ]

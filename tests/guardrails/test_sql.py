@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RuleError
 from pipeline.guardrails import answer_rules, apply_rules_sql, fact_table, plan, rule_query
-from pipeline.guardrails.conditions import AllOf, Compare, parse_condition
+from pipeline.guardrails.conditions import AllOf, AnyOf, AtLeast, Compare, Known, NotOf, parse_condition
 from pipeline.guardrails.grid import FALSE, TRUE, UNKNOWN
 from pipeline.guardrails.kleene import FactColumns, evaluate
 from pipeline.guardrails.sql import condition_sql, identifier, literal, verdict_query
@@ -157,6 +157,80 @@ def test_any_condition_means_the_same_as_masks_as_sql_and_read_plainly(connectio
 
     by_masks = [bool(true) if known else None for true, known in zip(truth.true, truth.known, strict=True)]
     assert by_masks == by_sql == plain
+
+
+TYPES = {"ecog": "INTEGER", "alt": "DOUBLE", "uln": "FLOAT", "hiv": "BOOLEAN", "one": "UTINYINT", "sex": "VARCHAR"}
+TYPES |= {"level": "ENUM('a', 'b')"}
+NUMBER = {
+    name: f'(CASE WHEN isfinite(CAST("{name}" AS DOUBLE)) THEN CAST("{name}" AS DOUBLE) END)'
+    for name in ("ecog", "alt", "uln", "one")
+}
+TWO, FOUR = "CAST('2.0' AS DOUBLE)", "CAST('4.0' AS DOUBLE)"
+IS_HIV = Compare("hiv", "is", (True,))
+TEXTS = [
+    (IS_HIV, '("hiv" = TRUE)'),
+    (Compare("one", "is", (False,)), f"(({NUMBER['one']} = CAST('1.0' AS DOUBLE)) = FALSE)"),
+    (Compare("sex", "is", ("male",)), "(CAST(\"sex\" AS VARCHAR) IN ('male'))"),
+    (Compare("level", "in", ("a", "b")), "(CAST(\"level\" AS VARCHAR) IN ('a', 'b'))"),
+    *[
+        (Compare("ecog", op, (2,)), f"({NUMBER['ecog']} {sign} {TWO})")
+        for op, sign in [("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("equals", "="), ("in", "=")]
+    ],
+    (Compare("ecog", "in", (2, 4)), f"({NUMBER['ecog']} = {TWO} OR {NUMBER['ecog']} = {FOUR})"),
+    (Compare("ecog", "between", (2, 4)), f"({NUMBER['ecog']} >= {TWO} AND {NUMBER['ecog']} <= {FOUR})"),
+    (Compare("alt", "gt", (4,), "U/L", "uln"), f"({NUMBER['alt']} > {FOUR} * {NUMBER['uln']})"),
+    (Known("hiv", known=True), '("hiv" IS NOT NULL)'),
+    (Known("alt", known=False), f"({NUMBER['alt']} IS NULL)"),
+    (Known("sex", known=True), '(CAST("sex" AS VARCHAR) IS NOT NULL)'),
+    (NotOf(IS_HIV), '(NOT ("hiv" = TRUE))'),
+    (AllOf((IS_HIV, Known("hiv", known=True))), '(("hiv" = TRUE) AND ("hiv" IS NOT NULL))'),
+    (AnyOf((IS_HIV, Known("hiv", known=True))), '(("hiv" = TRUE) OR ("hiv" IS NOT NULL))'),
+    (
+        AtLeast(2, (IS_HIV, IS_HIV)),
+        '(CASE WHEN CAST(coalesce(("hiv" = TRUE), FALSE) AS INTEGER) + CAST(coalesce(("hiv" = TRUE), FALSE) AS INTEGER)'
+        ' >= 2 THEN TRUE WHEN CAST(coalesce(("hiv" = TRUE), TRUE) AS INTEGER) + CAST(coalesce(("hiv" = TRUE), TRUE) AS'
+        " INTEGER) < 2 THEN FALSE END)",
+    ),
+    (Compare("label.approval_status", "is", ("approved",)), "('approved' IN ('approved'))"),
+    (Known("label.price", known=True), "(CAST(NULL AS VARCHAR) IS NOT NULL)"),
+]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "DOUBLE",
+        "FLOAT",
+        *[f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER")],
+        "BIGINT",
+    ],
+)
+def test_numbers_are_read_from_columns_of_every_type_of_number(connection, kind):
+    connection.execute(f"CREATE OR REPLACE TABLE of_kind AS SELECT 'a' AS decision_id, CAST(3 AS {kind}) AS ecog")
+    text = condition_sql(Compare("ecog", "ge", (3,)), fact_table(connection, "of_kind").types)
+
+    assert connection.execute(f"SELECT {text} FROM of_kind").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize(("condition", "text"), TEXTS)
+def test_a_condition_is_written_so(condition, text):
+    assert condition_sql(condition, TYPES, {"label.approval_status": "approved"}) == text
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        (Compare("sex", "is", (True,)), r"VARCHAR, a rule reads it as boolean\."),
+        (Compare("hiv", "is", ("male",)), "BOOLEAN, a rule reads it as string"),
+        (Compare("ecog", "is", ("male",)), r"INTEGER, a rule reads it as string\."),
+        (Compare("sex", "ge", (2,)), "VARCHAR, a rule reads it as float64"),
+        (Compare("level", "ge", (2.5,)), "ENUM.*, a rule reads it as float64"),
+        (Compare("alt", "gt", (4,), "U/L", "hiv"), "'hiv' is BOOLEAN, a rule reads it as float64"),
+    ],
+)
+def test_a_comparison_with_a_column_of_another_type_is_refused(condition, kind):
+    with pytest.raises(RuleError, match=kind):
+        condition_sql(condition, TYPES)
 
 
 def test_a_rule_query_tells_who_fires_and_who_is_undecided(connection):

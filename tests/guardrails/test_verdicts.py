@@ -26,7 +26,10 @@ from pipeline.guardrails import (
     products_offered,
     structural_zero,
 )
+from pipeline.guardrails.conditions import AllOf, Compare
 from pipeline.guardrails.grid import UNKNOWN, grid_of
+from pipeline.guardrails.kleene import FactColumns
+from pipeline.guardrails.verdicts import missing_facts
 from pipeline.vocabulary import VERDICTS
 from tests.guardrails.random_facts import random_facts
 from tests.guardrails.shipped import CATALOGUE, FIT, MODALITIES, PRODUCTS, RULES, days_of, facts_of_people, modality
@@ -240,8 +243,8 @@ def test_a_decision_without_an_entry_among_the_dates_is_an_error():
 
 def test_repeated_decisions_are_an_error():
     facts = pd.concat([facts_of_people({"a": {}})] * 2)
-    with pytest.raises(RuleError, match="1 decision ids repeat"):
-        apply_rules(facts, RULES, PRODUCTS, MODALITIES, decision_dates=days_of(facts))
+    with pytest.raises(RuleError, match="facts: 1 decision ids repeat; wanted one row per decision"):
+        apply_rules(facts, RULES, PRODUCTS, MODALITIES, decision_dates=days_of(facts.iloc[:1]))
 
 
 def test_the_structural_zero_is_a_fired_block_that_nobody_may_override():
@@ -269,12 +272,71 @@ def test_firings_add_up_to_the_decisions_judged():
     assert "g24b-car-t-lvef-below-40" not in table.index
 
 
+def test_firings_tell_of_each_rule_what_it_is_and_what_it_did():
+    rules = RuleSet(tuple(rule for rule in RULES.rules if rule.id == "g21-car-t-ecog-3-or-worse"), "one")
+    table = firings(judge({"a": {"ecog": 3.0}, "b": {"ecog": None}, "c": {}}, rules=rules), rules)
+
+    assert table.to_dict("records") == [
+        {
+            "rule_id": "g21-car-t-ecog-3-or-worse",
+            "title": rules.rules[0].title,
+            "status": "active",
+            "effect": "block",
+            "applies_to": "safety class car_t",
+            "fired": 1,
+            "undecided": 1,
+            "clear": 1,
+        }
+    ]
+    assert firings(judge({"a": {}}, rules=RuleSet((), "none")), rules).columns.tolist() == table.columns.tolist()
+
+
+def test_a_rule_that_reads_no_label_is_asked_once_and_one_that_does_once_per_label():
+    asked = plan(RULES, PRODUCTS, MODALITIES, jurisdiction="us", include_drafts=True).asked
+    by_rule: dict[str, list[dict[str, object]]] = {}
+    for entry in asked:
+        by_rule.setdefault(entry.rule.id, []).append(dict(entry.label))
+
+    for rule in RULES.rules:
+        labels = by_rule.get(rule.id, [])
+        assert rule.reads_label or labels in ([], [{}])
+        assert not rule.reads_label or all(set(label) == {"label.approval_status"} for label in labels)
+
+
+def test_the_missing_facts_of_a_rule_with_too_many_situations_are_all_that_are_unknown():
+    names = [f"f{place}" for place in range(10)]
+    condition = AllOf(tuple(Compare(name, "is", (True,)) for name in names))
+    frame = pd.DataFrame(True, index=list("abc"), columns=names).astype("boolean")
+    frame.loc["a", ["f2", "f7"]] = pd.NA
+    frame.loc["c", ["f9"]] = pd.NA
+
+    missing = missing_facts(condition, FactColumns(frame), frame.isna().any(axis=1).to_numpy())
+    assert missing.tolist() == [("f2", "f7"), (), ("f9",)]
+
+
 def test_findings_come_worst_first_then_by_rule():
     verdicts = judge({"b": {"ecog": 2.0, "spo2": None, "active_infection": True}, "a": {}})
     found = verdicts.findings[verdicts.findings["product"] == "cilta_cel"]
 
     assert found["decision_id"].tolist() == ["b", "b", "b"]
     assert found["rule_id"].str.split("-").str[0].tolist() == ["g13a", "g25", "g22"]
+
+
+def test_findings_are_sorted_by_decision_product_severity_and_rule():
+    facts = random_facts(30, seed=2)
+    verdicts = apply_rules(
+        facts, RULES, PRODUCTS, MODALITIES, decision_dates=facts["decision_date"], include_drafts=True
+    )
+    offered = [product.id for _, product in products_offered(PRODUCTS, MODALITIES)]
+    found = verdicts.findings
+    columns = (found[name] for name in ("decision_id", "product", "verdict", "rule_id"))
+    keys = [
+        (facts.index.get_loc(decision), offered.index(product), -VERDICTS.index(verdict), rule)
+        for decision, product, verdict, rule in zip(*columns, strict=True)
+    ]
+
+    assert len(keys) > 1000
+    assert keys == sorted(keys)
 
 
 def test_nothing_is_judged_where_there_are_no_decisions():
