@@ -14,10 +14,11 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.config import LearnerConfig
-from pipeline.learners.committee import Cases, Hazards, arms_with_events, completed, expectations, fit_committee
+from pipeline.learners.committee import Cases, arms_with_events, completed, expectations, fit_committee
 from pipeline.learners.design import Columns
 from pipeline.learners.propensity import fit_propensity
 from pipeline.learners.targets import Target
+from pipeline.learners.unseen import mean_given
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -50,16 +51,6 @@ def fold_of(arm: IntArray, groups: IntArray, folds: int, seed: int) -> IntArray:
     for number, (_, outside) in enumerate(splitter.split(arm, arm, groups)):
         assigned[outside] = number
     return assigned
-
-
-def _own(hazards: Hazards, arm: IntArray) -> dict[str, dict[int, Array]]:
-    rows = np.arange(len(arm))
-    return {t: {c: values[rows, arm] for c, values in by_cause.items()} for t, by_cause in hazards.items()}
-
-
-def _mean_hazards(found: Mapping[str, Hazards]) -> dict[str, dict[int, Array]]:
-    teachers = list(found.values())
-    return {t: {c: np.mean([own[t][c] for own in teachers], axis=0) for c in teachers[0][t]} for t in teachers[0]}
 
 
 def cross_fit(
@@ -105,8 +96,10 @@ def cross_fit(
         for name in committee.teachers:
             teachers.setdefault(name, np.zeros(shape))[outside] = expectations(hazards[name], shares, targets)
         own_shares = shares[np.arange(len(outside)), left_out.arm]
-        own = _own(_mean_hazards(hazards), left_out.arm)
+        own = mean_given(list(hazards.values()), left_out.arm)
         observed[outside] = completed(left_out.follow_up, own, own_shares, targets)
-        model = fit_propensity(propensity_matrix[inside], propensity_columns, cases.arm[inside], cases.arms, settings)
+        model = fit_propensity(
+            propensity_matrix[inside], propensity_columns, cases.arm[inside], is_impossible[inside], settings
+        )
         propensity[outside] = model.predict(propensity_matrix[outside], is_impossible[outside])
     return OutOfFold(fold=fold, teachers=teachers, observed=observed, propensity=propensity)

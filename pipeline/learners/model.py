@@ -19,6 +19,9 @@ from pipeline.learners.targets import Target
 Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+_TOP_FEATURES = 10
+_SAMPLE = 400
+
 
 @dataclass(frozen=True)
 class InputContract:
@@ -122,3 +125,22 @@ def input_contract(
     return InputContract(
         never_missing=never, ranges=ranges, top_features=tuple(name for name in moving if name in ranges)
     )
+
+
+def moving_features(matrix: Array, columns: Columns, students: Students, signed: Array) -> list[str]:
+    """Return the ten numeric features that move contrasts most, by mean absolute contribution, largest first.
+
+    Parameters
+    ----------
+    matrix : array (n, n_columns)
+        Training rows, of which an even sample of 400 is explained.
+    columns : Columns
+    students : Students
+    signed : array (targets,)
+        Signed utility weights over their total.
+    """
+    even = np.linspace(0, len(matrix) - 1, min(len(matrix), _SAMPLE)).round().astype(np.intp)
+    _, shap = students.contributions(matrix[even], np.repeat(signed[None], len(even), axis=0))
+    size = np.abs(shap - shap.mean(axis=1, keepdims=True)).mean(axis=(0, 1))
+    order = [columns.names[k] for k in np.argsort(-size, kind="stable") if size[k] > 0]
+    return [name for name in order if name not in columns.levels][:_TOP_FEATURES]

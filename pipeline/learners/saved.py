@@ -39,8 +39,10 @@ def model_files(model: SuitabilityModel) -> dict[str, bytes]:
         file = f"student_{number:02d}.txt"
         texts[file] = part.booster.model_to_string()
         parts.append({"target": part.target, "name": part.name, "loadings": list(part.loadings), "file": file})
-    texts["propensity.txt"] = model.propensity.booster.model_to_string()
-    arrays |= {"propensity_intercepts": model.propensity.intercepts, "propensity_terms": model.propensity.coefficients}
+    propensity = model.propensity
+    texts["propensity.txt"] = propensity.booster.model_to_string()
+    arrays |= {"propensity_intercepts": propensity.intercepts, "propensity_terms": propensity.coefficients}
+    arrays["propensity_start"] = propensity.start
     free = spread.draws.free
     arrays |= {"free_intercepts": free.intercepts, "free_slopes": free.slopes}
     hazards = []
@@ -66,7 +68,7 @@ def model_files(model: SuitabilityModel) -> dict[str, bytes]:
         "parts": parts,
         "hazards": hazards,
         "free_design": _design(free.design, "free", arrays),
-        "propensity_design": _design(model.propensity.design, "propensity", arrays),
+        "propensity_design": _design(propensity.design, "propensity", arrays),
         "factor": spread.factor,
         "factor_error": spread.factor_error,
         "scale": spread.scale,
@@ -168,6 +170,7 @@ def _assemble(document: dict[str, Any], arrays: Mapping[str, Array], files: Mapp
             design=_read_design(document["propensity_design"], "propensity", arrays),
             intercepts=arrays["propensity_intercepts"],
             coefficients=arrays["propensity_terms"],
+            start=arrays["propensity_start"],
             booster=lgb.Booster(model_str=files["propensity.txt"].decode()),
         ),
         contract=InputContract(

@@ -13,8 +13,9 @@ import pandas as pd
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-INTERVAL_MONTHS = 3.0
+INTERVAL_MONTHS = 3
 QUARTERS = 4
+KINDS = ("event_free", "incidence", "free_share")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,14 @@ class Target:
         Probability of no event by the horizon; cumulative incidence of event 1 by the horizon;
         or expected share of time off treatment while event-free (needs `durable_control`).
     horizon_months : int, months
+        A multiple of three: hazards are constant within three months.
     sign : float
         +1 where more is better, -1 where less is.
+
+    Raises
+    ------
+    ValueError
+        If a part is none of these.
     """
 
     name: str
@@ -37,10 +44,22 @@ class Target:
     horizon_months: int
     sign: float
 
+    def __post_init__(self) -> None:
+        """Refuse what no hazard could be learned for."""
+        if self.kind not in KINDS:
+            raise ValueError(f"target {self.name}: kind {self.kind}, wanted one of {', '.join(KINDS)}")
+        if not self.horizon_months > 0 or self.horizon_months % INTERVAL_MONTHS:
+            raise ValueError(
+                f"target {self.name}: a horizon of {self.horizon_months} months, wanted a multiple of "
+                f"{INTERVAL_MONTHS}; take the next one, or count time in another unit"
+            )
+        if self.sign not in (-1, 1):
+            raise ValueError(f"target {self.name}: sign {self.sign}, wanted 1 (more is better) or -1 (less is)")
+
     @property
     def intervals(self) -> int:
         """Number of three-month intervals up to the horizon."""
-        return round(self.horizon_months / INTERVAL_MONTHS)
+        return self.horizon_months // INTERVAL_MONTHS
 
 
 @dataclass(frozen=True)
@@ -86,9 +105,10 @@ def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowU
     Raises
     ------
     ValueError
-        If a column is missing, a time is not positive or an event code is not 0, 1 or 2.
+        If a column is missing, a time is not positive, an event code is not 0, 1 or 2, or the targets do not go
+        together.
     """
-    problems: list[str] = []
+    problems = _disagreements(targets)
     months: dict[str, Array] = {}
     event: dict[str, IntArray] = {}
     for target in targets:
@@ -115,6 +135,21 @@ def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowU
         else np.full((len(outcomes), QUARTERS), np.nan)
     )
     return FollowUp(months=months, event=event, free=free)
+
+
+def _disagreements(targets: Sequence[Target]) -> list[str]:
+    """Return what is wrong with these targets together."""
+    problems = []
+    names = [target.name for target in targets]
+    if len(set(names)) < len(names):
+        problems.append("targets: one name stands twice")
+    if all(target.kind == "free_share" for target in targets):
+        problems.append("targets: none has a time and an event, wanted at least one")
+    is_shared = any(target.kind == "free_share" for target in targets)
+    control = [target for target in targets if target.name == "durable_control" and target.kind == "event_free"]
+    if is_shared and not any(target.intervals <= QUARTERS for target in control):
+        problems.append(f"targets: a free share needs durable_control, event_free, of at most {3 * QUARTERS} months")
+    return problems
 
 
 def causes(follow_up: FollowUp, target: Target) -> tuple[int, ...]:

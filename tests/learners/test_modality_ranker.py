@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from pipeline.config import LearnerConfig
 from pipeline.errors import DamagedModelError, NoOverlapError
 from pipeline.learners import ModalityRanker, model_files, model_from_files
 from pipeline.learners.crossfit import fold_of
+from pipeline.learners.design import Columns
+from pipeline.learners.model import moving_features
 from tests.learners.worlds import ARMS, QUICK, WEIGHTS, World, ranker, world
 
 pytestmark = pytest.mark.xdist_group("learners")
@@ -33,6 +36,167 @@ def test_a_world_without_effect_is_mostly_tied() -> None:
     ranks = ranker().fit(same.features, same.modality, same.outcomes[list(same.outcomes.columns)]).rank(same.features)
 
     assert (ranks == 1).all(axis=1).mean() > 0.5
+
+
+def test_one_time_and_one_event_are_enough(people: World) -> None:
+    months, event = people.outcomes["durable_control_months"], people.outcomes["durable_control_event"]
+    structured = np.array(list(zip(event == 1, months, strict=True)), dtype=[("event", bool), ("time", float)])
+    by_table, by_array = (
+        ModalityRanker(settings=QUICK, modifiers=("x1", "x2"), deploy=False).fit(
+            people.features, people.modality, given
+        )
+        for given in (pd.DataFrame({"months": months, "event": event}), structured)
+    )
+    survival = by_table.suitability(people.features)
+
+    assert np.array_equal(survival, by_array.suitability(people.features))
+    assert survival.to_numpy().min() > 0 and survival.to_numpy().max() < 1
+    assert np.allclose(survival, by_table.predict(people.features)["event_free"].unstack("modality"))
+    arm = people.modality == "car_t"
+    assert survival["car_t"].mean() == pytest.approx(np.mean(months[arm] > 12), abs=0.15)
+
+
+def test_an_array_is_learned_from_as_the_table_is() -> None:
+    people = world(300, 19)
+    table = people.features.drop(columns="site")
+    made = [
+        ranker(deploy=False).fit(X, people.modality, people.outcomes).suitability(X).to_numpy()
+        for X in (table, table.to_numpy())
+    ]
+
+    assert np.array_equal(made[0], made[1])
+
+
+def test_without_deployment_the_committee_speaks_and_intervals_are_refused() -> None:
+    people = world(300, 20)
+    model = ranker(deploy=False).fit(people.features, people.modality, people.outcomes)
+    said = model.predict(people.features).to_numpy().reshape(-1, 3, 2)
+
+    assert np.array_equal(said, model.committee_outcomes(people.features))
+    with pytest.raises(NotFittedError, match="deploy=True"):
+        model.rank(people.features)
+
+
+def test_nothing_of_an_earlier_fit_is_left_when_nothing_is_deployed() -> None:
+    people = world(300, 13)
+    model = ranker().fit(people.features, people.modality, people.outcomes)
+    model.set_params(deploy=False).fit(people.features, people.modality, people.outcomes)
+
+    assert not hasattr(model, "model_") and not hasattr(model, "deployed_")
+
+
+@pytest.mark.parametrize("method", ["predict", "suitability", "rank", "deviations", "committee_outcomes"])
+def test_nothing_is_said_before_anything_is_learned(people: World, method: str) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(ModalityRanker(), method)(people.features)
+
+
+def test_missing_columns_are_named(people: World, fitted: ModalityRanker) -> None:
+    with pytest.raises(ValueError, match=r"(?s)missing:\n- x3"):
+        fitted.suitability(people.features.drop(columns="x3"))
+
+
+def test_tables_of_other_people_are_refused(people: World) -> None:
+    with pytest.raises(ValueError, match=r"outcomes: 5 row\(s\), wanted 900 as in X"):
+        ranker().fit(people.features, people.modality, people.outcomes.head(5))
+
+
+def test_equal_ranks_are_those_whose_interval_covers_zero(people: World, fitted: ModalityRanker) -> None:
+    table = people.features.head(50)
+    values, deviations = fitted.suitability(table).to_numpy(), fitted.deviations(table)
+    ranks = fitted.rank(table).to_numpy()
+    for row in range(50):
+        for arm in range(3):
+            widths = 1.645 * np.sqrt(np.sum((deviations[row] - deviations[row][:, [arm]]) ** 2, axis=0))
+            clearly = values[row] - values[row, arm] > widths
+            assert ranks[row, arm] == 1 + clearly.sum()
+
+
+def test_a_policy_is_worth_what_it_truly_is_where_chances_are_known(fitted: ModalityRanker) -> None:
+    trial = world(2000, 14, confounding=0.0)
+    third = dict.fromkeys(ARMS, 1 / 3)
+    for k, arm in enumerate(ARMS):
+        worth = fitted.policy_value(
+            trial.features, trial.modality, trial.outcomes, propensity=third, policy=[arm] * 2000
+        )
+        assert worth.value == pytest.approx(trial.truth[:, k].mean(), abs=4 * worth.se)
+        assert worth.se < 0.03
+    own = fitted.policy_value(trial.features, trial.modality, trial.outcomes, propensity=third)
+    chosen = fitted.suitability(trial.features).to_numpy().argmax(axis=1)
+
+    assert own.value == pytest.approx(trial.truth[np.arange(2000), chosen].mean(), abs=4 * own.se)
+    assert own.value > worth.value
+
+
+def test_predicted_chances_undo_the_confounding(fitted: ModalityRanker) -> None:
+    fresh = world(4000, 15)
+    worth = fitted.policy_value(fresh.features, fresh.modality, fresh.outcomes, policy=["adc"] * 4000)
+    own = (fresh.modality == "adc").to_numpy()
+    seen = 0.4 * (fresh.outcomes["durable_control_months"] > 12) - 0.2 * (fresh.outcomes["severe_toxicity_months"] < 6)
+    naive = float(seen[own].mean() / 0.6)
+    truth = float(fresh.truth[:, 0].mean())
+
+    assert abs(worth.value - truth) < 0.5 * abs(naive - truth)
+
+
+def test_weights_of_a_policys_value_are_the_persons_own(fitted: ModalityRanker) -> None:
+    trial = world(1500, 16, confounding=0.0)
+    values = [
+        fitted.policy_value(
+            trial.features, trial.modality, trial.outcomes, dict.fromkeys(ARMS, 1 / 3), ["adc"] * 1500, weights=weights
+        ).value
+        for weights in ({"durable_control": 1.0}, {"severe_toxicity": 1.0})
+    ]
+
+    assert values[0] > 0 > values[1]
+
+
+def test_a_policy_is_valued_among_people_given_a_ranked_arm() -> None:
+    people = world(500, 17)
+    rare = people.modality.where(np.arange(500) % 50 > 0, "none")
+    model = ranker(deploy=False).fit(people.features, rare, people.outcomes)
+    with_rare = model.policy_value(people.features, rare, people.outcomes, policy=["adc"] * 500)
+    kept = (rare != "none").to_numpy()
+    without = model.policy_value(
+        people.features[kept], rare[kept], people.outcomes[kept], policy=["adc"] * int(kept.sum())
+    )
+
+    assert model.gates_["none"].reason == "<11 cases, wanted 40"
+    assert with_rare == without
+
+
+def test_an_arm_never_seen_and_rows_without_a_ranked_arm_are_refused(people: World, fitted: ModalityRanker) -> None:
+    with pytest.raises(ValueError, match="never seen in fit: surgery; known: adc, bispecific, car_t"):
+        fitted.policy_value(people.features, ["surgery"] * 900, people.outcomes)
+
+
+def test_a_patient_whose_rows_agree_counts_once(fitted: ModalityRanker) -> None:
+    trial = world(600, 18, confounding=0.0)
+    twice = np.repeat(np.arange(600), 2)
+    tables = trial.features.iloc[twice], trial.modality.iloc[twice], trial.outcomes.iloc[twice]
+    third = dict.fromkeys(ARMS, 1 / 3)
+    once = fitted.policy_value(trial.features, trial.modality, trial.outcomes, third)
+
+    assert fitted.policy_value(*tables, third, groups=twice).se == pytest.approx(once.se)
+    assert fitted.policy_value(*tables, third).se == pytest.approx(once.se / np.sqrt(2))
+
+
+def test_what_moves_is_judged_on_an_even_sample_not_on_the_first_rows() -> None:
+    names = ("early", "late")
+    matrix = np.zeros((2000, 2))
+    matrix[:400, 0] = 5.0  # only the first rows have it
+
+    class Spy:
+        def contributions(self, rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            self.rows = rows
+            return np.zeros((len(rows), 2)), np.stack([rows * 0.0, rows + np.array([0.0, 2.0])], axis=1)
+
+    spy = Spy()
+    moving = moving_features(matrix, Columns(names, {}), spy, np.ones(1))  # type: ignore[arg-type]
+
+    assert len(spy.rows) == 400
+    assert spy.rows[:, 0].mean() == pytest.approx(1.0)  # a fifth of the sample, as of the people
+    assert moving == ["late", "early"]
 
 
 def test_the_outcome_vector_has_one_row_per_person_and_arm(people: World, fitted: ModalityRanker) -> None:
