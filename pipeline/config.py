@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any, Literal
 
@@ -35,6 +36,14 @@ class CohortConfig(Declared):
     minimum_prior_lines: int = Field(default=1, ge=0)
     minimum_age: int = Field(default=18, ge=0, le=120)
     data_cut_date: str | None = None
+
+    @field_validator("data_cut_date")
+    @classmethod
+    def _is_a_day(cls, text: str | None) -> str | None:
+        try:
+            return None if text is None else date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise ValueError("not a day of the calendar; wanted an ISO date such as 2024-06-30, or null") from None
 
 
 class OutcomeConfig(Declared):
@@ -87,7 +96,7 @@ class LearnerConfig(Declared):
     draws : int
         Posterior draws that carry the covariance of the outcomes.
     interval_widening : float
-        Least factor on interval widths; 1.3 is what simulated worlds needed (docs/ranking.md). Held-out
+        Least factor on interval widths; 1.2 is what simulated worlds needed (docs/ranking.md). Held-out
         doubly-robust contrasts may widen more, never less.
     threads : int
         Worker threads; results are the same for any number.
@@ -108,7 +117,7 @@ class LearnerConfig(Declared):
     swap_probability: float = Field(default=0.3, gt=0, lt=1)
     missing_dropout: float = Field(default=0.03, ge=0, lt=0.5)
     draws: int = Field(default=32, ge=8, le=200)
-    interval_widening: float = Field(default=1.3, ge=1, le=5)
+    interval_widening: float = Field(default=1.2, ge=1, le=5)
     threads: int = Field(default=2, ge=1, le=64)
 
 
@@ -137,6 +146,26 @@ class GateConfig(Declared):
     student_agreement: float = Field(default=0.85, gt=0, le=1)
 
 
+class EvaluationConfig(Declared):
+    """Which tests of a trained model cost another look at the data?
+
+    Attributes
+    ----------
+    temporal_holdout : bool
+        Learn once more from the earlier three quarters of decision dates and judge the choices for the rest;
+        needs calendar dates and a quarter to half the time of learning again.
+    shuffled_run : bool
+        Learn once more from outcomes shuffled within each modality, in which nothing is to be found.
+    negative_control : tuple of str
+        A number fixed before the decision, whose adjusted difference between modalities should be 0; further
+        features that are nearly the same, left out of the adjustment with it. Empty for none.
+    """
+
+    temporal_holdout: bool = True
+    shuffled_run: bool = False
+    negative_control: tuple[str, ...] = ("last_line_duration_days",)
+
+
 class Settings(Declared):
     """The top file of a configuration.
 
@@ -146,6 +175,8 @@ class Settings(Declared):
         Folders, relative to this file; every `*.yaml` directly in them is read. The last two may be null.
     features, drugs, source : str
         Files, relative to this file.
+    published_rule : str or None
+        File, relative to this file, of a published rule of choice that the league table compares with.
     jurisdiction : {'us', 'eu'}
         Whose labels the guardrails read.
     include_draft_rules : bool
@@ -162,6 +193,7 @@ class Settings(Declared):
     features: str
     drugs: str
     source: str
+    published_rule: str | None = None
     jurisdiction: Jurisdiction = "us"
     include_draft_rules: bool = False
     refractory_definition: Literal["imwg", "next_line"] = "imwg"
@@ -170,15 +202,28 @@ class Settings(Declared):
     weights: Mapping[str, float]
     learner: LearnerConfig = LearnerConfig()
     gates: GateConfig = GateConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     top_reasons: int = Field(default=8, ge=1, le=100)
 
     @field_validator("outcomes")
     @classmethod
-    def _outcomes_are_known(cls, outcomes: Mapping[str, OutcomeConfig]) -> Mapping[str, OutcomeConfig]:
+    def _outcomes_fit(cls, outcomes: Mapping[str, OutcomeConfig]) -> Mapping[str, OutcomeConfig]:
         unknown = sorted(set(outcomes) - set(OUTCOMES))
+        problems = []
         if unknown or not outcomes:
             named = f"unknown outcome {', '.join(unknown)}" if unknown else "no outcome"
-            raise ValueError(f"{named}; known are {', '.join(OUTCOMES)}")
+            problems.append(f"{named}; known are {', '.join(OUTCOMES)}")
+        if "treatment_free" in outcomes and "durable_control" not in outcomes:
+            problems.append("treatment_free needs durable_control, whose time it divides")
+        timed = ("durable_control", "treatment_free") if "treatment_free" in outcomes else ()
+        problems += [
+            f"{name}.horizon_months is {outcomes[name].horizon_months}, wanted 12: treatment_free counts the four "
+            "quarters of the first year under control; leave it out to judge control earlier"
+            for name in timed
+            if name in outcomes and outcomes[name].horizon_months != 12
+        ]
+        if problems:
+            raise ValueError(". ".join(problems))
         return outcomes
 
     @field_validator("weights")

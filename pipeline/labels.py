@@ -7,7 +7,7 @@ itself counts as a next treatment; the end of follow-up and the data cut censor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.config import OutcomeConfig
 from pipeline.schema import Step
+from pipeline.schema.sql import literal
 from pipeline.vocabulary import DrugCatalogue
 
 DAYS_PER_MONTH = 365 / 12
@@ -51,22 +52,36 @@ def build_labels(
     outcomes: Mapping[str, OutcomeConfig],
     drugs: DrugCatalogue,
     data_cut_date: str | None = None,
+    *,
+    given_once: Collection[str] = (),
 ) -> Labels:
     """Return what followed each decision of `decision_points`.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Holds `decision_points` and the typed tables `events` and `drugs`.
+        Holds `decision_points` and the typed tables `decisions`, `events`, `lines` and `drugs`.
     outcomes : mapping of outcome name to OutcomeConfig
     drugs : DrugCatalogue
         Says which courses are anti-myeloma treatment.
     data_cut_date : str or None, ISO date
         Censors follow-up.
+    given_once : collection of str
+        Drug classes of which a course is one day (an infusion of cells, a transplant), whether it has an end or not.
 
     Returns
     -------
     Labels
+
+    Notes
+    -----
+    A course without an end counts as on treatment, also where it began before the decision: until the day before a
+    later line of therapy starts or something of `given_once` is given, else until follow-up ends. Not knowing when a
+    drug was stopped never makes time free of treatment.
+
+    A toxicity without a grade is not counted as severe; the records check says how many there are.
+
+    The next decision is the patient's next on a later day; two that name a modality on one day break the contract.
     """
     dates = _dates(connection, outcomes, data_cut_date)
     followed = dates[dates["end_days"] > 0].reset_index(drop=True)
@@ -91,7 +106,7 @@ def build_labels(
     if "early_death" in outcomes:
         _put(frame, "early_death", np.where(turn <= death, np.nan, death), turn, end)
     if "treatment_free" in outcomes:
-        shares = _free_shares(connection, followed, failure, end, drugs)
+        shares = _free_shares(_courses(connection, drugs, given_once), followed, failure, end)
         for quarter in range(QUARTERS):
             frame[f"treatment_free_q{quarter + 1}"] = shares[:, quarter]
     return Labels(frame=frame, steps=steps)
@@ -115,15 +130,16 @@ def _dates(
     connection: duckdb.DuckDBPyConnection, outcomes: Mapping[str, OutcomeConfig], data_cut_date: str | None
 ) -> pd.DataFrame:
     toxicity = outcomes.get("severe_toxicity")
-    terms = ", ".join(f"'{term}'" for term in toxicity.terms) if toxicity and toxicity.terms else "''"
+    terms = ", ".join(literal(term.lower()) for term in toxicity.terms) if toxicity and toxicity.terms else "''"
     grade = toxicity.minimum_grade if toxicity else 5
     cut = f"date '{data_cut_date}'" if data_cut_date else "date '9999-12-31'"
     frame = connection.execute(
         f"""
         with later as (
-            select patient_id, decision_id, decision_date,
-                lead(decision_date) over (partition by patient_id order by decision_date, decision_id) as next_decision
-            from decisions
+            select d.decision_id, min(n.decision_date) as next_decision
+            from decisions d left join decisions n
+                on n.patient_id = d.patient_id and n.decision_date > d.decision_date
+            group by d.decision_id
         ), own as (
             select d.decision_id, d.patient_id, d.modality, d.decision_date, d.treatment_start_date, l.next_decision
             from decision_points d join later l on l.decision_id = d.decision_id
@@ -171,16 +187,11 @@ def _dates(
 
 
 def _free_shares(
-    connection: duckdb.DuckDBPyConnection,
-    followed: pd.DataFrame,
-    failure: npt.NDArray[np.float64],
-    end: npt.NDArray[np.float64],
-    drugs: DrugCatalogue,
+    courses: pd.DataFrame, followed: pd.DataFrame, failure: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the share of each quarter spent off treatment, shape (n_decisions, 4), NaN where not observed."""
     days = int(np.ceil(QUARTERS * _QUARTER_DAYS))
     on_treatment = np.zeros((len(followed), days + 1), dtype=np.int32)
-    courses = _courses(connection, drugs)
     position = pd.Series(np.arange(len(followed)), index=followed["decision_id"])
     joined = courses[courses["decision_id"].isin(position.index)]
     row = position.loc[joined["decision_id"]].to_numpy()
@@ -206,21 +217,35 @@ def _free_shares(
     return shares
 
 
-def _courses(connection: duckdb.DuckDBPyConnection, drugs: DrugCatalogue) -> pd.DataFrame:
-    """Return anti-myeloma courses that touch the year after a decision, in days from it."""
-    treated = [entry.drug for entry in drugs.drugs if entry.antimyeloma]
-    steroids = [entry.drug for entry in drugs.drugs if entry.drug_class == "steroid"]
-    connection.register("antimyeloma_names", pd.DataFrame({"drug": treated}))
-    connection.register("steroid_names", pd.DataFrame({"drug": steroids or ["-"]}))
+def _courses(connection: duckdb.DuckDBPyConnection, drugs: DrugCatalogue, given_once: Collection[str]) -> pd.DataFrame:
+    """Return anti-myeloma courses that touch the year after a decision, in days from it.
+
+    The end of an open course is what the notes of `build_labels` say; null where only follow-up ends it.
+    """
+    names = {
+        "treated": [entry.drug for entry in drugs.drugs if entry.antimyeloma],
+        "steroids": [entry.drug for entry in drugs.drugs if entry.drug_class == "steroid"],
+        "once": [entry.drug for entry in drugs.drugs if entry.drug_class in given_once],
+    }
+    treated, steroids, once = (f"({', '.join(map(literal, listed)) or 'null'})" for listed in names.values())
     return connection.execute(
         f"""
-        select p.decision_id, date_diff('day', p.decision_date, d.start_date) as from_day,
-            date_diff('day', p.decision_date, d.end_date) as to_day
-        from decision_points p join drugs d on d.patient_id = p.patient_id
-        where d.drug in (select drug from antimyeloma_names)
-            and d.start_date <= p.decision_date + interval 366 day
-            and (d.end_date >= p.decision_date or (d.end_date is null and d.start_date >= p.decision_date))
-            and not (d.drug in (select drug from steroid_names) and d.end_date is not null
-                and date_diff('day', d.start_date, d.end_date) + 1 < {_SHORTEST_STEROID_DAYS})
+        with turns as (
+            select patient_id, line_number, start_date as day from lines
+            union all select patient_id, null, start_date from drugs where drug in {once}
+        ), courses as (
+            select d.patient_id, d.drug, d.start_date,
+                case when d.drug in {once} then d.start_date
+                    else coalesce(d.end_date, (select min(t.day) from turns t where t.patient_id = d.patient_id
+                        and t.day > d.start_date and coalesce(t.line_number > d.line_number, true)) - 1) end as end_date
+            from drugs d where d.drug in {treated}
+        )
+        select p.decision_id, date_diff('day', p.decision_date, c.start_date) as from_day,
+            date_diff('day', p.decision_date, c.end_date) as to_day
+        from decision_points p join courses c on c.patient_id = p.patient_id
+        where c.start_date <= p.decision_date + interval 366 day
+            and (c.end_date is null or c.end_date >= p.decision_date)
+            and not coalesce(c.drug in {steroids}
+                and date_diff('day', c.start_date, c.end_date) + 1 < {_SHORTEST_STEROID_DAYS}, false)
         """
     ).df()

@@ -12,21 +12,30 @@ import pandas as pd
 
 from pipeline.advice import Advice
 from pipeline.config import Config
+from pipeline.evaluate.balance import balance
 from pipeline.evaluate.calibration import calibration
 from pipeline.evaluate.checks import checks, verdict
 from pipeline.evaluate.discrimination import discrimination
-from pipeline.evaluate.league import league, policies, propensity_mass
+from pipeline.evaluate.league import Arms, abstention_curve, confidence, league, logged_of, student_choices
+from pipeline.evaluate.negative_control import negative_control
 from pipeline.evaluate.overlap import overlap
+from pipeline.evaluate.policies import MODEL, Setting, policies
+from pipeline.evaluate.published_rule import PublishedRule
 from pipeline.evaluate.reading import global_shap, missingness, student_fidelity
-from pipeline.guardrails import RuleSet, Verdicts, firings
+from pipeline.evaluate.rule_effects import rule_effects
+from pipeline.evaluate.sensitivity import sensitivity
+from pipeline.evaluate.support import lacking
+from pipeline.evaluate.weighing import outcome_weights, weighted_burden
+from pipeline.guardrails import RuleSet, Verdicts
 from pipeline.learners import LEVEL, ModalityRanker, half_width
-from pipeline.ranker import burden
 from pipeline.schema import Step
 from pipeline.vocabulary import HIGHER_IS_BETTER
 
 Array = npt.NDArray[np.float64]
 
 _MOST_COVERED = 1000
+_UNTOLD = {"site_id", "calendar_time"}
+"""Site and calendar time are never named in a rule about people."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,19 @@ class Material:
     sample : Advice
         Of some training decisions, for global explanations and statuses.
     sample_features : DataFrame
+    people : DataFrame of categories, indexed by decision_id
+        Groups of people to tell what rules do to them; as `subgroups` returns them.
+    rule_dates : Series of dates, indexed by decision_id
+        By which rules are in force; missing where every rule judges.
     meanings : mapping of feature to meaning
     attrition : sequence of Step
     leak_audit : mapping
     truth : DataFrame or None, one row per (decision_id, modality)
         True outcomes; simulated records only.
+    temporal, shuffled : mapping
+        What learning again from earlier decisions, and from shuffled outcomes, found; empty where not asked for.
+    published_rule : PublishedRule or None
+        A policy to compare with.
     """
 
     config: Config
@@ -64,10 +81,15 @@ class Material:
     verdicts: Verdicts
     sample: Advice
     sample_features: pd.DataFrame
+    people: pd.DataFrame
+    rule_dates: pd.Series
     meanings: Mapping[str, str]
     attrition: Sequence[Step]
     leak_audit: Mapping[str, Any]
     truth: pd.DataFrame | None
+    temporal: Mapping[str, Any]
+    shuffled: Mapping[str, Any]
+    published_rule: PublishedRule | None = None
 
 
 def evaluate(material: Material) -> dict[str, Any]:
@@ -86,16 +108,21 @@ def evaluate(material: Material) -> dict[str, Any]:
     evidence, targets, gates = ranker.evidence_, ranker.model_.targets, config.settings.gates
     labels = {entry.id: entry.label for entry in config.modalities}
     weights = config.weights([target.name for target in targets])
-    total = sum(weights.values())
-    signed = np.array([weights[t.name] * t.sign / total for t in targets])
-    by_id = {entry.id: entry for entry in config.modalities}
     rows = material.features.iloc[evidence.rows]
-    distance = rows["distance_km"].to_numpy(dtype=float) if "distance_km" in rows else np.full(len(rows), np.nan)
-    weighted_burden = weights["burden"] / total * burden([by_id[arm] for arm in ranker.arms_], distance)
+    signed, cost = outcome_weights(config, targets), weighted_burden(config, targets, rows, ranker.arms_)
     impossible = material.is_impossible[list(ranker.arms_)].to_numpy(dtype=bool)[evidence.rows].copy()
     impossible[np.arange(len(impossible)), evidence.arm] = False
-    found = policies(evidence, weighted_burden, signed, impossible)
-    truth = _truth(material.truth, rows["decision_id"], ranker.arms_, weights, weighted_burden)
+    setting = Setting(
+        evidence=evidence,
+        arms=ranker.arms_,
+        burden=cost,
+        signed=signed,
+        is_impossible=impossible,
+        features=rows,
+        matrix=ranker.model_.columns.matrix(rows),
+        categorical=ranker.model_.columns.categorical,
+    )
+    truth = _truth(material.truth, rows["decision_id"], ranker.arms_, weights, cost)
     limited = {entry.id: entry.time_limited for entry in config.modalities}
     result: dict[str, Any] = {
         "estimands": _estimands(config, [target.name for target in targets]),
@@ -104,8 +131,7 @@ def evaluate(material: Material) -> dict[str, Any]:
         "missingness": missingness(
             material.features, ranker.model_.columns.names, material.labels["modality"], material.meanings
         ),
-        "overlap": overlap(evidence, ranker.arms_, labels, gates.propensity_floor),
-        "league": league(evidence, weighted_burden, found, truth),
+        **_valuation(material, setting, labels, truth),
         "calibration": calibration(evidence, ranker.arms_, targets, limited),
         "discrimination": discrimination(evidence, rows, targets),
         "learner": {
@@ -121,15 +147,68 @@ def evaluate(material: Material) -> dict[str, Any]:
         "global_shap": global_shap(
             material.sample.explanation, material.sample.standing, material.sample_features, material.meanings
         ),
-        "rules": _rules(material),
+        "rules": rule_effects(
+            material.verdicts, material.rules, material.sample.predictions, material.people, material.rule_dates
+        ),
         "statuses": _statuses(material.sample.predictions),
         "leak_audit": dict(material.leak_audit),
         "conflicts": dict(ranker.conflicts_),
+        **_challenges(material, setting, labels),
     }
-    mass = propensity_mass(evidence, found[-1].chance, gates.propensity_floor)
-    result["checks"] = checks(result, mass, gates)
+    result["checks"] = checks(result, gates)
     result["verdict"] = verdict(result["checks"])
     return result
+
+
+def _valuation(
+    material: Material, setting: Setting, labels: Mapping[str, str], truth: Mapping[str, Array] | None
+) -> dict[str, Any]:
+    """Return overlap, league table and abstention curve of the training rows."""
+    ranker, settings = material.ranker, material.config.settings
+    evidence, floor = setting.evidence, settings.gates.propensity_floor
+    names = [name for name in ranker.model_.propensity_columns.names if name not in _UNTOLD]
+    missing = lacking(
+        evidence.fold.propensity,
+        evidence.arm,
+        setting.is_impossible,
+        setting.arms,
+        setting.features,
+        names,
+        floor,
+        material.meanings,
+    )
+    found = policies(setting, settings.learner, material.published_rule)
+    logged = logged_of(evidence, setting.burden, setting.signed, floor, missing.cells)
+    arms = Arms(setting.arms, tuple(labels[name] for name in setting.arms), missing.regions)
+    students = student_choices(setting, ranker.deployed_.outcomes)
+    deviations = ranker.deviations(setting.features)
+    widths = np.stack([half_width(deviations - deviations[:, :, [code]]) for code in range(len(setting.arms))], axis=1)
+    sureness = confidence(evidence.utility - setting.burden, widths, setting.is_impossible)
+    chosen = next(choice.chance for choice in found if choice.policy == MODEL)
+    return {
+        "overlap": overlap(evidence, setting.arms, labels, missing, floor),
+        "league": league(setting, logged, found, students, arms, truth),
+        "abstention_curve": [] if chosen is None else abstention_curve(chosen, logged, sureness),
+    }
+
+
+def _challenges(material: Material, setting: Setting, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the tests that a model of confounded records can fail."""
+    ranker, settings = material.ranker, material.config.settings
+    evidence, gates, columns = setting.evidence, settings.gates, ranker.model_.propensity_columns
+    floor, clip = gates.propensity_floor, gates.residual_clip
+    names, meanings = settings.evaluation.negative_control, material.meanings
+    possible, utility = ~setting.is_impossible, evidence.utility - setting.burden
+    targets = ranker.model_.targets
+    return {
+        "balance": balance(evidence, setting.features, columns, setting.arms, labels, meanings, floor),
+        "temporal": dict(material.temporal),
+        "negative_control": negative_control(
+            evidence, setting.features, columns, setting.arms, names, meanings, settings.learner, floor, clip
+        ),
+        "shuffled": dict(material.shuffled),
+        "sensitivity": sensitivity(evidence, utility, possible, setting.arms, labels, targets, floor, clip),
+    }
 
 
 def _finite(value: float) -> float | None:
@@ -229,20 +308,6 @@ def _true_coverage(ranker: ModalityRanker, rows: pd.DataFrame, truth: Array) -> 
         for b in range(a)
     ]
     return float(np.mean(inside))
-
-
-def _rules(material: Material) -> dict[str, Any]:
-    table = firings(material.verdicts, material.rules)
-    sample = material.sample.predictions
-    first = sample[sample["model_rank"] == 1]
-    removed: dict[str, int] = {}
-    for rules, status in zip(first["rules"], first["status"], strict=True):
-        if status in ("blocked", "indeterminate"):
-            for rule in rules:
-                if rule["verdict"] == status:
-                    removed[rule["rule_id"]] = removed.get(rule["rule_id"], 0) + 1
-    rows = [{**row, "removed_first_choice": removed.get(row["rule_id"], 0)} for row in table.to_dict("records")]
-    return {"decisions": len(material.features), "sampled": len(material.sample_features), "firings": rows}
 
 
 def _statuses(predictions: pd.DataFrame) -> list[dict[str, Any]]:

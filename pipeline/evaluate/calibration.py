@@ -16,8 +16,16 @@ _Z90 = 1.645
 _FEWEST = 40
 
 
-def _slope(predicted: Array, observed: Array, weight: Array) -> tuple[float, float, float] | None:
-    """Return slope, its standard error (robust) and intercept of observed on predicted."""
+def slope_of(predicted: Array, observed: Array, weight: Array) -> tuple[float, float, float] | None:
+    """Return slope, its standard error (robust) and intercept of observed on predicted; None where there is too little.
+
+    Parameters
+    ----------
+    predicted, observed, weight : arrays (n,)
+        Weight 0 where the outcome is not known; at least 40 must be.
+    """
+    if int((weight > 0).sum()) < _FEWEST:
+        return None
     total = weight.sum()
     centre = float(weight @ predicted / total)
     spread = float(weight @ (predicted - centre) ** 2)
@@ -60,7 +68,7 @@ def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) ->
     months, event = evidence.follow_up.months[timed][own], evidence.follow_up.event[timed][own]
     weight = horizon_weights(months, event, target.horizon_months)
     observed = evidence.fold.observed[own, k]
-    found = _slope(predicted, observed, weight) if int((weight > 0).sum()) >= _FEWEST else None
+    found = slope_of(predicted, observed, weight)
     risk = 1.0 - predicted if target.kind == "event_free" else predicted
     c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months)
     return {

@@ -62,25 +62,27 @@ def concordance(months: Array, event: IntArray, risk: Array, horizon: float) -> 
 
     Notes
     -----
-    Uno's C: over pairs in which i has event 1 at T_i < T_j, T_i <= horizon, weight 1 / G(T_i)^2; tied
-    risks count one half. A competing event keeps its owner at risk for ever. The interval is the
-    Hajek projection's (delta method), level 90 %.
+    Uno's C, and Wolbers' where a second event competes: over pairs in which i has event 1 at T_i <= horizon and
+    j is either followed at least as long without an event by then (weight 1 / G(T_i)^2), or had the competing
+    event before (weight 1 / (G(T_i) G(T_j))): who had it never has event 1 and stays in the risk set. G(t) is the
+    chance of not being censored before t; tied risks count one half. The interval is the Hajek projection's
+    (delta method, G taken as known), level 90 %.
 
     References
     ----------
     Uno et al., Statistics in Medicine 2011; 30: 1105-1117.
+    Wolbers et al., Biostatistics 2014; 15: 526-539.
     """
-    time = np.where(event == 2, np.inf, months)
-    is_case = (event == 1) & (months <= horizon)
-    cases = np.flatnonzero(is_case)
+    cases = np.flatnonzero((event == 1) & (months <= horizon))
     if not len(cases):
         return None
-    g = np.maximum(censoring_survival(months, event, months[cases]), _SMALLEST_G)
+    g = np.maximum(censoring_survival(months, event, months), _SMALLEST_G)
     concordant, comparable = np.zeros(len(months)), np.zeros(len(months))
-    for row, weight in zip(cases, 1.0 / g**2, strict=True):
-        later = time > months[row]
-        agree = np.where(risk[row] > risk, 1.0, np.where(risk[row] == risk, 0.5, 0.0)) * later * weight
-        pair = later * weight
+    for row in cases:
+        still_at_risk = (months > months[row]) | ((months == months[row]) & (event == 0))
+        competed = (event == 2) & (months <= months[row])
+        pair = (still_at_risk / g[row] + competed / g) / g[row]
+        agree = np.where(risk[row] > risk, 1.0, np.where(risk[row] == risk, 0.5, 0.0)) * pair
         concordant += agree
         comparable += pair
         concordant[row] += agree.sum()

@@ -7,10 +7,8 @@ from typing import Any
 
 from pipeline.config import GateConfig
 from pipeline.learners import SMALL_CELL
+from pipeline.learners.policy_value import LARGEST_WEIGHT, MASS, SMALLEST_SAMPLE
 
-_SMALLEST_ESS = 30.0
-_LARGEST_WEIGHT = 0.05
-_MASS = (0.9, 1.1)
 _SLOPE = (0.5, 1.5)
 
 
@@ -34,15 +32,21 @@ def _passed(condition: bool) -> str:
     return "pass" if condition else "issue"
 
 
-def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> list[dict[str, Any]]:
+def _not_worse(code: str, title: str, ahead: float | None, error: float | None, detail: str) -> dict[str, Any]:
+    """Return whether a paired difference is not below 0 by two standard errors; none, no answer."""
+    threshold = "not below 0 by two standard errors"
+    if ahead is None or error is None:
+        return _check(code, title, "too_little_data", None, threshold, "no value: see C12")
+    return _check(code, title, _passed(ahead >= -2 * error), round(ahead, 4), threshold, f"{detail}, SE {error:.4f}")
+
+
+def checks(evaluation: Mapping[str, Any], gates: GateConfig) -> list[dict[str, Any]]:
     """Return the numbered checks of an evaluation (without its `checks` and `verdict`).
 
     Parameters
     ----------
     evaluation : mapping
         As written to evaluation.json.
-    mass : float
-        Mean of 1(A = policy) / e of the model's policy.
     gates : GateConfig
     """
     cohort, overlap = evaluation["cohort"], evaluation["overlap"]["arms"]
@@ -55,8 +59,7 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
     clipped = sum(row["clipped"] for row in overlap)
     slopes = [row["slope"] for row in evaluation["calibration"] if row["slope"] is not None]
     off = [slope for slope in slopes if not _SLOPE[0] <= slope <= _SLOPE[1]]
-    model, own = league["model"], league["clinicians"]
-    ahead, ahead_error = model["ahead_of_best_arm"], model["ahead_of_best_arm_se"]
+    model, mass = league["model"], league["model"]["mass"]
     return [
         _check("C01", "Modalities with enough cases", _passed(len(ranked) == len(cohort["modalities"])),
                f"{len(ranked)} of {len(cohort['modalities'])}", "all declared", "; ".join(
@@ -65,13 +68,13 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
         _check("C02", "No single feature tells the modality given", _passed(not audit["reported"]),
                len(audit["reported"]), f"AUC at most {gates.leak_auc_report}",
                f"{audit['features_checked']} features checked"),
-        _check("C03", "Effective sample size per modality", _passed(smallest >= _SMALLEST_ESS), round(smallest, 1),
-               f"at least {_SMALLEST_ESS:.0f}", "after inverse propensity weighting"),
-        _check("C04", "Largest single weight", _passed(largest <= _LARGEST_WEIGHT), round(largest, 4),
-               f"at most {_LARGEST_WEIGHT}", "share of its modality's total"),
+        _check("C03", "Effective sample size per modality", _passed(smallest >= SMALLEST_SAMPLE), round(smallest, 1),
+               f"at least {SMALLEST_SAMPLE:.0f}", "after inverse propensity weighting"),
+        _check("C04", "Largest single weight", _passed(largest <= LARGEST_WEIGHT), round(largest, 4),
+               f"at most {LARGEST_WEIGHT}", "share of its modality's total"),
         _check("C05", "Propensities clipped", _passed(clipped == 0), _masked(clipped), "0", "rows below the floor"),
-        _check("C06", "Policy weights add up", _passed(_MASS[0] <= mass <= _MASS[1]), round(mass, 3),
-               f"{_MASS[0]} to {_MASS[1]}", "mean of 1(given = first choice) / propensity"),
+        _check("C06", "Policy weights add up", _passed(MASS[0] <= mass <= MASS[1]), round(mass, 3),
+               f"{MASS[0]} to {MASS[1]}", "mean of 1(given = first choice) / propensity"),
         _check("C07", "Students follow the committee", _passed(student["passed"]), round(student["rms_distance"], 4),
                f"at most {gates.student_distance} of {student['median_half_width']:.4f}",
                f"same first choice for {100 * student['top_choice_agreement']:.0f} %"),
@@ -80,11 +83,50 @@ def checks(evaluation: Mapping[str, Any], mass: float, gates: GateConfig) -> lis
         _check("C09", "Calibration slopes", "too_little_data" if not slopes else _passed(not off),
                f"{len(slopes) - len(off)} of {len(slopes)}", f"each within {_SLOPE[0]} to {_SLOPE[1]}",
                "out of fold, weighted against censoring"),
-        _check("C10", "Not worse than clinicians' choices", _passed(model["difference"] >= -2 * model["difference_se"]),
-               round(model["difference"], 4), "not below 0 by two standard errors",
-               f"paired difference, standard error {model['difference_se']:.4f}; clinicians {own['value']:.4f}"),
-        _check("C11", "Not worse than one best modality", _passed(ahead >= -2 * ahead_error),
-               round(ahead, 4), "not below 0 by two standard errors", "value of model less value of best arm"),
+        _not_worse("C10", "Not worse than clinicians' choices", model["difference"], model["difference_se"],
+                   f"paired difference; clinicians {league['clinicians']['value']:.4f}"),
+        _not_worse("C11", "Not worse than one best modality", model["ahead_of_best_arm"],
+                   model["ahead_of_best_arm_se"], "paired difference of model and best arm"),
+        _check("C12", "What the model chooses has support", _passed(model["vetoed"] is None),
+               "no value" if model["vetoed"] else "valued", "enough people were given what it chooses",
+               model["vetoed"] or "effective samples, weights and propensities of the choices are large enough"),
+        _check("C13", "Two estimators of its value agree", "too_little_data" if model["vetoed"] else
+               _passed(not model["disagree"]), None if model["snipw"] is None else round(model["snipw"], 4),
+               "within two standard errors, and weights add up",
+               "self-normalised weighting beside the value in the league table"),
+        *_challenges(evaluation),
+    ]  # fmt: skip
+
+
+def _challenges(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the checks of balance, later decisions, the negative control and shuffled outcomes."""
+    balance, control = evaluation["balance"], evaluation["negative_control"]
+    later, shuffled = evaluation["temporal"], evaluation["shuffled"]
+    compared = [pair for pair in balance["pairs"] if pair["terms"]]
+    clear = sum(pair["clear_over"] for pair in compared)
+    # Where even perfect balance would often exceed the threshold, staying under it cannot be shown.
+    is_vague = any(pair["standard_error"] > balance["threshold"] for pair in compared)
+    balanced = "issue" if clear else "too_little_data" if is_vague or not compared else "pass"
+    model = next((row for row in later.get("policies", ()) if row["policy"] == "model"), None)
+    decided = "not_applicable" if model is None else "too_little_data"
+    if model is not None and model["value"] is not None:
+        decided = _passed(model["difference"] >= -2 * model["difference_se"])
+    z, gain = control["largest_z"], shuffled.get("gain")
+    return [
+        _check("C14", "Modalities are balanced after weighting", balanced, clear,
+               f"standardised difference at most {balance['threshold']}, beyond chance", balance["words"])
+        | {"section": "balance"},
+        _check("C15", "Not worse than clinicians on later decisions", decided,
+               None if model is None or model["value"] is None else round(model["difference"], 4),
+               "not below 0 by two standard errors", later.get("words", "")) | {"section": "temporal"},
+        _check("C16", "Nothing is found before the decision", "not_applicable" if z is None else
+               _passed(z <= control["threshold"]), None if z is None else round(z, 2),
+               "" if z is None else f"largest z at most {control['threshold']:.2f}", control["words"])
+        | {"section": "controls"},
+        _check("C17", "Nothing is gained from shuffled outcomes", "not_applicable" if gain is None else
+               _passed(abs(gain) <= 2 * shuffled["se"]), None if gain is None else round(gain, 4),
+               "0 within two standard errors", shuffled.get("words", "switched off in the configuration"))
+        | {"section": "controls"},
     ]  # fmt: skip
 
 

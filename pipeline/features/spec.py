@@ -17,6 +17,7 @@ from pydantic import Field
 
 from pipeline.declared import Declared, did_you_mean, raise_if, read_declared
 from pipeline.errors import ConfigError
+from pipeline.schema import Contract
 from pipeline.vocabulary import DrugCatalogue, DrugClass, Modality, Target
 
 Kind = Literal["patient", "decision", "measurement", "finding", "course", "line", "score", "wait"]
@@ -35,6 +36,9 @@ AGGREGATES: Mapping[str, tuple[str, ...]] = {
     "wait": ("wait",),
 }
 """What each kind of feature can be."""
+
+ANCHORS = ("first_line", "first_transplant")
+"""What `progression_within` counts from (`code`)."""
 
 
 class Feature(Declared):
@@ -118,6 +122,9 @@ class Feature(Declared):
             found.append("within_days: missing; progression_within needs it")
         if self.kind == "course" and not (self.drugs or self.classes or self.target):
             found.append("drugs: a course feature needs drugs, classes or target")
+        if self.aggregate == "progression_within" and self.code not in ANCHORS:
+            near = did_you_mean(self.code or self.name, list(ANCHORS))
+            found.append(f"code: got {self.code}, wanted one of {', '.join(ANCHORS)}{near}")
         return found
 
 
@@ -217,14 +224,16 @@ def _flattened(groups: Any, where: str, problems: list[str]) -> list[dict[str, A
     return flat
 
 
-def _cross_problems(spec: FeatureSpec, drugs: DrugCatalogue | None, where: str) -> list[str]:
-    """Return what is wrong between entries, or between them and the drug catalogue."""
+def _cross_problems(spec: FeatureSpec, drugs: DrugCatalogue | None, contract: Contract | None, where: str) -> list[str]:
+    """Return what is wrong between entries, or between them and the drug catalogue or the records contract."""
     found = []
     for name, times in Counter(spec.names).items():
         if times > 1:
             found.append(f"{where}: {name}: declared {times} times; a feature is declared once")
     for entry in spec.features:
         found += [f"{where}: {entry.name}: {problem}" for problem in entry.problems()]
+        if contract is not None and entry.kind in ("measurement", "finding"):
+            found += [f"{where}: {entry.name}: {problem}" for problem in _code_problems(entry, contract)]
         if drugs is not None:
             known = list(drugs.by_name)
             for drug in entry.drugs:
@@ -235,7 +244,32 @@ def _cross_problems(spec: FeatureSpec, drugs: DrugCatalogue | None, where: str) 
     return found
 
 
-def parse_spec(mapping: Mapping[str, Any], drugs: DrugCatalogue | None = None, where: str = "features") -> FeatureSpec:
+def _code_problems(entry: Feature, contract: Contract) -> list[str]:
+    """Return what is wrong between an entry and the codes of the records contract."""
+    codes = contract[f"{entry.kind}s"].codes
+    declared = codes.get(entry.source_code)
+    if declared is None:
+        return [f"code: '{entry.source_code}' is no {entry.kind} code{did_you_mean(entry.source_code, list(codes))}"]
+    if entry.kind == "finding":
+        return [
+            f"levels: '{value}' is no value of {entry.source_code}{did_you_mean(value, list(declared.values))}; "
+            f"its values are {', '.join(declared.values)}"
+            for value in (entry.levels or ("present",))
+            if value not in declared.values
+        ]
+    per_month = f"{declared.unit} per 30 d"
+    unit = {"count": entry.unit, "days_since": "days", "trend": per_month}.get(entry.aggregate, declared.unit)
+    if entry.unit != unit:
+        return [f"unit: got {entry.unit}; did you mean '{unit}'? Records hold {entry.source_code} in {declared.unit}"]
+    return []
+
+
+def parse_spec(
+    mapping: Mapping[str, Any],
+    drugs: DrugCatalogue | None = None,
+    where: str = "features",
+    contract: Contract | None = None,
+) -> FeatureSpec:
     """Return the specification that a parsed YAML file declares.
 
     Parameters
@@ -246,6 +280,8 @@ def parse_spec(mapping: Mapping[str, Any], drugs: DrugCatalogue | None = None, w
         Where given, every named drug must be in it.
     where : str
         File name for messages.
+    contract : Contract, optional
+        Where given, every code, unit and recorded value must be one of its codes'.
 
     Returns
     -------
@@ -267,7 +303,7 @@ def parse_spec(mapping: Mapping[str, Any], drugs: DrugCatalogue | None = None, w
     rest = {key: value for key, value in mapping.items() if key != "groups"}
     spec = read_declared(FeatureSpec, {**rest, "features": entries}, where, problems)
     if spec is not None:
-        problems += _cross_problems(spec, drugs, where)
+        problems += _cross_problems(spec, drugs, contract, where)
     raise_if(problems, where)
     if spec is None:
         raise ConfigError(f"{where}: not a feature specification.")

@@ -181,6 +181,29 @@ def _note_cell(
             notes.findings.append(finding(severity, table, column, rule, counts, ordinals, words))
 
 
+def _note_unread_columns(connection: duckdb.DuckDBPyConnection, source: Source, notes: Notes) -> None:
+    """Note the columns of each mapped extract that no mapping reads; names only.
+
+    Where a column that the source reads is missing, the first line may be data and not names, so nothing is told.
+    """
+    read: dict[str, set[str]] = {}
+    for feeders in source.tables.values():
+        for feeder in feeders:
+            named = {name for cell in feeder.columns.values() for name in cell.reads}
+            named |= {rule.column for rule in feeder.where}
+            read.setdefault(feeder.extract.lower(), set()).update(name.lower() for name in named)
+    for extract, names in sorted(read.items()):
+        held = [name for name in columns_of(connection, f"extract_{extract}") if name.lower() != "row_ordinal"]
+        unread = [name for name in held if name.lower() not in names]
+        if unread and names and names <= {name.lower() for name in held}:
+            message = (
+                f"{extract}: {len(unread)} of {len(held)} columns are read by no mapping of the source: "
+                f"{', '.join(unread)}. Map those that the contract asks for (docs/sources.md)."
+            )
+            total = count_of(connection, f"extract_{extract}")
+            notes.findings.append(_whole("info", extract, "", "unread_columns", total, message))
+
+
 def _identity(connection: duckdb.DuckDBPyConnection, table: TableSchema, notes: Notes) -> Feeder | None:
     """Return the feeder that reads a contract table from the extract of its own name, or None without such a table."""
     held = columns_of(connection, f"extract_{table.name}")
@@ -242,6 +265,7 @@ def read_text_tables(
             used.add(feeder.extract.lower())
             fed.add(table.name)
             _feed(connection, table, feeder, source, notes)
+    _note_unread_columns(connection, source, notes)
     for name in extract_names(connection):
         if name.lower() not in used:
             message = f"{name}: no table of this name is read; it is ignored. Check the spelling if it should be."

@@ -6,6 +6,7 @@ a list of local values, filters, and named steps. There is nothing to evaluate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -61,6 +62,13 @@ class Cell(Declared):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return _many(value)
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        if pattern is not None and not re.fullmatch(r"([^%]|%[%abBdfgHIjmMpSyYzZ]|%-[dmHIjMSy])+", pattern):
+            raise ValueError("not a date pattern; wanted parts such as %d, %m, %b, %Y, as in %d/%m/%Y")
+        return pattern
 
     @field_validator("constant", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pipeline.records.chronology import chronology_findings
 from pipeline.records.codes import convert_measurements, name_unknown_drugs, set_aside_findings
 from pipeline.records.derive import derive
 from pipeline.records.mapping import Notes, columns_of, count_of, extract_names, read_text_tables
+from pipeline.records.omissions import omission_findings
 from pipeline.records.report import RecordsReport
 from pipeline.records.source import Source
 from pipeline.schema import Contract, Finding, TableSchema, key_findings, reference_findings, row_findings
@@ -140,6 +141,7 @@ def standardise(
     source: Source,
     *,
     known_drugs: Collection[str] | None = None,
+    modalities: Collection[str] | None = None,
 ) -> RecordsReport:
     """Make the ten typed tables of the contract from an extract, and account for every row.
 
@@ -151,6 +153,8 @@ def standardise(
     source : Source
     known_drugs : collection of str or None
         Generic names of the drug catalogue; another name becomes `other`, with a warning. None skips this.
+    modalities : collection of str or None
+        Declared modalities; a decision for another is warned of. None skips this.
 
     Returns
     -------
@@ -181,7 +185,7 @@ def standardise(
     convert_measurements(connection, stages["measurements"], contract["measurements"], notes)
     for table in contract.records:
         _finish(connection, stages[table.name], table, source.lag_days.get(table.name, 0))
-    notes.findings += chronology_findings(connection)
+    notes.findings += [*chronology_findings(connection), *omission_findings(connection, modalities)]
     return RecordsReport(
         source=source.id,
         findings=_sorted(notes.findings, contract),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pipeline.review.card import case_card
-from pipeline.review.case import CaseCard
+from pipeline.review.card_missing import deciders
+from pipeline.review.case import CaseCard, Settling, in_display_order
 from pipeline.review.report import review_page, review_sections
 from pipeline.review.small_cells import masked_counts, masked_line, masked_share
 from pipeline.review.standalone import review_figures
 
 __all__ = [
     "CaseCard",
+    "Settling",
     "case_card",
+    "deciders",
+    "in_display_order",
     "masked_counts",
     "masked_line",
     "masked_share",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.review.card_missing import deciders, missing_facts
 from pipeline.review.card_order import evidence_table, headline, order_view, outcome_table
-from pipeline.review.card_reasons import contrasts, missing_facts, reason_views, rule_views
+from pipeline.review.card_reasons import contrasts, reason_views, rule_views
 from pipeline.review.case import CaseCard, Row, in_display_order
 from pipeline.review.numerals import percent
 from pipeline.review.reading import text_in
@@ -40,6 +41,7 @@ def case_card(card: CaseCard) -> str:
             "reasons": reason_views(rows, card),
             "contrasts": contrasts(rows, card),
             "rules": rule_views(rows, card),
+            "deciders": deciders(rows, card),
             "facts": missing_facts(rows, card),
             "evidence": evidence_table(rows, card),
             "estimands": estimands_table(list(card.estimands), card.weights),

@@ -64,10 +64,16 @@ def sentence_of(line: Row, card: CaseCard) -> str:
         text_in(line.get("status")),
         rank=rank_of(line),
         tied_with=[card.modality(other) for other in texts_in(line.get("tied_with"))],
-        missing=[card.fact(fact) for fact in undecided_facts(line) or texts_in(line.get("missing_facts"))],
+        missing=[card.fact(fact) for fact in _needed(line, card)],
         reason=text_in(line.get("abstain_reason")),
         cases=count_in(card.arm_evidence.get(modality)),
     )
+
+
+def _needed(line: Row, card: CaseCard) -> tuple[str, ...]:
+    """Return the fewest facts that decide a modality, else all that its undecided rules wait for."""
+    found = card.settling.get(name_of(line))
+    return found.facts if found else undecided_facts(line) or texts_in(line.get("missing_facts"))
 
 
 def headline(rows: Sequence[Row], card: CaseCard) -> tuple[str, tuple[tuple[str, str], ...]]:

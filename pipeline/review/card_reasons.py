@@ -1,4 +1,4 @@
-"""How does a case card tell why: reasons that add up, rules that spoke, facts that are missing?"""
+"""How does a case card tell why: reasons that add up, and rules that spoke?"""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.review.blocks import Cell, Table, columns, row
-from pipeline.review.case import CaseCard, Row, name_of, undecided_facts
+from pipeline.review.case import CaseCard, Row, name_of
 from pipeline.review.charts import signed_bar
-from pipeline.review.numerals import decimal, listed, signed
+from pipeline.review.numerals import decimal, signed
 from pipeline.review.reading import mapping_in, mappings_in, number_in, text_in, texts_in
 from pipeline.review.trust_sections import plain_value
 from pipeline.review.wording import Badge, plain_name, verdict_badge
@@ -152,7 +152,7 @@ def _spoken(entry: Row, line: Row, card: CaseCard) -> SpokenRule:
         action=text_in(declared.get("action")),
         source=_source(declared.get("source")),
         note=note,
-        needs=tuple((card.fact(fact), _how_to_obtain(fact, card)) for fact in texts_in(entry.get("missing_facts"))),
+        needs=tuple((card.fact(fact), card.how_to_obtain(fact)) for fact in texts_in(entry.get("missing_facts"))),
         override=_override(rule_id, line, card),
     )
 
@@ -167,10 +167,6 @@ def _source(source: Any) -> str:
     return "" if text == "–" else text
 
 
-def _how_to_obtain(fact: str, card: CaseCard) -> str:
-    return text_in(card.obtain.get(fact)) or "no instruction declared"
-
-
 def _override(rule_id: str, line: Row, card: CaseCard) -> str:
     for entry in mappings_in(line.get("overrides")):
         if text_in(entry.get("rule_id")) == rule_id:
@@ -178,36 +174,3 @@ def _override(rule_id: str, line: Row, card: CaseCard) -> str:
             role = text_in(entry.get("by_role")) or "role not recorded"
             return f"Overridden by {role}{when}: {text_in(entry.get('reason')) or 'no reason recorded'}"
     return ""
-
-
-@dataclass(frozen=True)
-class MissingFact:
-    """A fact nobody recorded, what to order or ask, and what it would settle."""
-
-    fact: str
-    obtain: str
-    concerns: str
-
-
-def missing_facts(rows: Sequence[Row], card: CaseCard) -> tuple[MissingFact, ...]:
-    """Return every missing fact once; those that would settle an undecided rule come first."""
-    settles: dict[str, list[str]] = {}
-    other: dict[str, list[str]] = {}
-    for line in rows:
-        label = card.modality(name_of(line))
-        for fact in undecided_facts(line):
-            settles.setdefault(fact, []).append(label)
-        by_rule = [fact for rule in mappings_in(line.get("rules")) for fact in texts_in(rule.get("missing_facts"))]
-        for fact in dict.fromkeys([*by_rule, *texts_in(line.get("missing_facts"))]):
-            other.setdefault(fact, []).append(label)
-    listed_facts = [*settles, *(fact for fact in other if fact not in settles)]
-    return tuple(
-        MissingFact(
-            card.fact(fact),
-            _how_to_obtain(fact, card),
-            f"would settle {listed(tuple(settles[fact]))}"
-            if fact in settles
-            else f"concerns {listed(tuple(other[fact]))}",
-        )
-        for fact in listed_facts
-    )

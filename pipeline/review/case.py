@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.review.numerals import recorded_value
@@ -15,6 +15,26 @@ Row = Mapping[str, Any]
 _YES_NO = {"1": "yes", "1.0": "yes", "true": "yes", "0": "no", "0.0": "no", "false": "no"}
 _NEAREST_TO_A_RANK = ("indeterminate", "abstained", "too_few_cases", "blocked", "unavailable")
 _TRUTH_UNITS = {"boolean", "bool", "yes/no"}
+
+
+@dataclass(frozen=True)
+class Settling:
+    """The fewest missing facts that decide what the rules say of a modality's best product.
+
+    Attributes
+    ----------
+    verdict : {'indeterminate', 'action_required'}
+        What the modality waits with.
+    product : str
+    facts : tuple of str
+    decides_modality : bool
+        Whether the modality then waits for nothing more, or only the product.
+    """
+
+    verdict: str
+    product: str
+    facts: tuple[str, ...]
+    decides_modality: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +62,10 @@ class CaseCard:
     simulated : bool
     arm_evidence : mapping of modality to number of past cases in training
         Under eleven is masked.
+    settling : mapping of modality to Settling
+        Modalities that wait for facts.
+    valid_days : mapping of fact to days
+        How long a recorded value counts; facts that do not age are not among them.
     decision_date : str or None, ISO date
         Shown only when `show_identifiers` is set.
     show_identifiers : bool
@@ -63,6 +87,8 @@ class CaseCard:
     ruleset_version: str
     simulated: bool
     arm_evidence: Mapping[str, int]
+    settling: Mapping[str, Settling] = field(default_factory=dict)
+    valid_days: Mapping[str, float] = field(default_factory=dict)
     decision_date: str | None = None
     show_identifiers: bool = False
     interval_level: float = 0.9
@@ -74,6 +100,12 @@ class CaseCard:
     def product(self, name: str) -> str:
         """Return a product's label, or its name in words."""
         return text_in(self.product_labels.get(name)) or plain_name(name)
+
+    def how_to_obtain(self, name: str) -> str:
+        """Return the test or question that gives a fact, and how old its answer may be."""
+        told = text_in(self.obtain.get(name)) or "no instruction declared"
+        days = count_in(self.valid_days.get(name))
+        return told if days is None else f"{told.rstrip('.')}; not older than {days} days at the decision"
 
     def fact(self, name: str) -> str:
         """Return what a feature means, or its name in words."""

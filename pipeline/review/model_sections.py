@@ -1,4 +1,4 @@
-"""What does the review page say about the model: its value, its calibration, its parts, its reasons?"""
+"""What does the review page say about the model: its calibration, its parts, its reasons?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.review.blocks import Block, Cell, Column, Figure, Panel, Section, Table, Words, columns, heat, row
-from pipeline.review.charts import CalibrationPoint, Estimate, bar_plot, calibration_plot, interval_plot, scale_over
+from pipeline.review.charts import CalibrationPoint, bar_plot, calibration_plot
 from pipeline.review.cohort_sections import modality_label, shown_cases
 from pipeline.review.numerals import decimal, percent, signed, with_span
 from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in, texts_in
@@ -14,65 +14,6 @@ from pipeline.review.small_cells import SMALLEST_SHOWN, UNDER, ShownCount, maske
 from pipeline.review.wording import outcome_label, plain_name
 
 _MOST_REASONS = 20
-
-
-def league_section(evaluation: Mapping[str, Any]) -> Section:
-    """Return what following each policy would be worth, beside what clinicians did."""
-    league = mappings_in(evaluation.get("league"))
-    question = (
-        "Would following the model have gone better than what clinicians chose, than one modality for everybody, "
-        "and than chance? Value is the expected suitability; higher is better."
-    )
-    if not league:
-        return Section("league", "League table", question)
-    ordered = sorted(league, key=_best_first)
-    clinicians = next(
-        (number_in(e.get("value")) for e in ordered if text_in(e.get("policy")).startswith("clinic")), None
-    )
-    rows = [_league_row(entry) for entry in ordered]
-    ends = [value for entry in rows for value in (entry.value, entry.low, entry.high, entry.mark)]
-    truth = any(entry.mark is not None for entry in rows)
-    reading = "Dot: estimated value; bar: its interval; dashed line: clinicians' own choices."
-    reading += " Diamond: the true value, known because the data are simulated." if truth else ""
-    picture = interval_plot(
-        "Estimated value of each policy with its interval",
-        rows,
-        scale=scale_over(ends),
-        axis="value",
-        reference=clinicians,
-    )
-    figure = Figure("Value of each policy", reading, (Panel("", picture),), _league_table(ordered, truth))
-    return Section("league", "League table", question, (figure,))
-
-
-def _best_first(entry: Mapping[str, Any]) -> tuple[bool, float]:
-    value = number_in(entry.get("value"))
-    return value is None, -(value or 0.0)
-
-
-def _policy_label(entry: Mapping[str, Any]) -> str:
-    return text_in(entry.get("label")) or plain_name(text_in(entry.get("policy")))
-
-
-def _league_row(entry: Mapping[str, Any]) -> Estimate:
-    value, low, high = (number_in(entry.get(key)) for key in ("value", "low", "high"))
-    tone = "main" if text_in(entry.get("policy")).startswith("model") else "quiet"
-    return Estimate(_policy_label(entry), decimal(value, 3), value, low, high, tone, number_in(entry.get("true_value")))
-
-
-def _league_table(league: list[Mapping[str, Any]], truth: bool) -> Table:
-    lines = []
-    for entry in league:
-        value, low, high = (number_in(entry.get(key)) for key in ("value", "low", "high"))
-        difference, error = number_in(entry.get("difference")), number_in(entry.get("difference_se"))
-        told = signed(difference, 3) if difference is not None else "–"
-        told += f" (SE {decimal(error, 3)})" if difference is not None and error is not None else ""
-        cells = [with_span(value, low, high, digits=3), told]
-        if truth:
-            cells += [decimal(number_in(entry.get(key)), 3) for key in ("true_value", "true_regret")]
-        lines.append(row(Cell(_policy_label(entry), text_in(entry.get("note")), "strong"), *cells))
-    labels = ["Value (interval)", "Against clinicians", *(["True value", "True regret"] if truth else [])]
-    return Table("One row per policy, best estimate first", columns(("Policy", *labels), numbers=labels), tuple(lines))
 
 
 def calibration_section(evaluation: Mapping[str, Any]) -> Section:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.review.balance_sections import balance_section
 from pipeline.review.blocks import Section
+from pipeline.review.challenge_sections import controls_section, sensitivity_section, temporal_section
 from pipeline.review.cohort_sections import (
     arms_section,
     cohort_section,
@@ -16,12 +18,12 @@ from pipeline.review.cohort_sections import (
 from pipeline.review.model_sections import (
     calibration_section,
     intervals_section,
-    league_section,
     learner_section,
     published_section,
     shap_section,
 )
 from pipeline.review.reading import mapping_in, mappings_in, text_in
+from pipeline.review.rule_sections import batch_section, rule_groups_section
 from pipeline.review.templating import rendered
 from pipeline.review.trust_sections import (
     check_totals,
@@ -31,6 +33,7 @@ from pipeline.review.trust_sections import (
     rules_section,
     versions_section,
 )
+from pipeline.review.value_sections import abstention_section, league_section
 from pipeline.review.wording import NOT_AVAILABLE, REVIEW_VERDICTS, Badge
 
 _NO_VERDICT = Badge("unknown", "?", "No verdict", "The run gave no verdict.")
@@ -50,19 +53,26 @@ def review_sections(evaluation: Mapping[str, Any]) -> tuple[Section, ...]:
         arms_section(evaluation),
         missingness_section(evaluation),
         overlap_section(evaluation),
+        balance_section(evaluation),
         league_section(evaluation),
+        abstention_section(evaluation),
+        temporal_section(evaluation),
         calibration_section(evaluation),
         learner_section(evaluation),
         intervals_section(evaluation),
+        controls_section(evaluation),
+        sensitivity_section(evaluation),
         shap_section(evaluation),
         rules_section(evaluation),
+        rule_groups_section(evaluation),
         statuses_section(evaluation),
+        batch_section(evaluation),
         leaks_section(evaluation),
         estimands_section(evaluation),
         published_section(evaluation),
         versions_section(evaluation),
     ]
-    return tuple(s for s in sections if s.blocks or s.anchor != "published")
+    return tuple(s for s in sections if s.blocks or s.anchor not in ("batch", "published"))
 
 
 def review_page(evaluation: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from pipeline.review.small_cells import masked_counts, masked_line
 from pipeline.review.wording import CHECK_BADGES, NOT_AVAILABLE, Badge, check_badge, outcome_label, plain_name
 
 ANCHORS: tuple[str, ...] = (
-    *("checks", "cohort", "arms", "missingness", "overlap", "league", "calibration", "learner", "intervals", "shap"),
+    *("checks", "cohort", "arms", "missingness", "overlap", "balance", "league", "abstention", "temporal"),
+    *("calibration", "learner", "intervals", "controls", "sensitivity", "shap"),
     *("rules", "statuses", "leaks", "estimands", "published", "versions"),
 )
 """Sections a check may point to by its `section`."""

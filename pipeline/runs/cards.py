@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from pipeline.advice import Advice
 from pipeline.errors import ConfigError
-from pipeline.guardrails import in_words
+from pipeline.guardrails import in_words, settling_facts
 from pipeline.ranker import personal_weights
-from pipeline.review import CaseCard, case_card
+from pipeline.review import CaseCard, Settling, case_card
 from pipeline.runs.model_dir import Loaded
-from pipeline.runs.predict import score
+from pipeline.runs.overriding import read_overrides
+from pipeline.runs.predict import advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
 from pipeline.store import write_text
 
+_WAITING = ("action_required", "indeterminate")
+
 
 def explain_case(
-    records: Path, loaded: Loaded, decision: str, out: Path, reporter: Reporter, *, show_identifiers: bool = False
-) -> list[dict[str, Any]]:
-    """Write the case card of one decision and return its prediction rows.
+    records: Path,
+    loaded: Loaded,
+    decision: str,
+    out: Path,
+    reporter: Reporter,
+    *,
+    overrides: Path | None = None,
+    show_identifiers: bool = False,
+) -> CaseCard:
+    """Write the case card of one decision and return what it shows.
 
     Raises
     ------
     ConfigError
         If the records hold no such decision (the identifier is not repeated in the message).
+    RuleError
+        If the file of overrides is wrong.
     """
+    aside = read_overrides(overrides, loaded.setup)
     known = read_known(records, loaded.setup, training=False, reporter=reporter)
     chosen = known.features[known.features["decision_id"] == decision]
     if chosen.empty:
@@ -37,13 +50,16 @@ def explain_case(
             "Copy an id from the predictions, or check whether the cohort filters leave the decision out."
         )
     with threadpool_limits(limits=1, user_api="blas"):
-        rows = [dict(row) for row in score(known, loaded, chosen).to_dict("records")]
-    write_text(out, case_card(card_of(known, loaded, chosen, rows, show_identifiers=show_identifiers)))
-    return [{str(name): value for name, value in row.items()} for row in rows]
+        advice = advice_for(known, loaded, chosen, aside)
+    card = card_of(known, loaded, chosen, advice, show_identifiers=show_identifiers)
+    write_text(out, case_card(card))
+    if overrides is not None:
+        reporter.say(_set_aside(advice))
+    return card
 
 
 def card_of(
-    known: Known, loaded: Loaded, features: pd.DataFrame, rows: list[Any], *, show_identifiers: bool
+    known: Known, loaded: Loaded, features: pd.DataFrame, advice: Advice, *, show_identifiers: bool
 ) -> CaseCard:
     """Return what the card of one decision shows."""
     setup = loaded.setup
@@ -54,7 +70,7 @@ def card_of(
     return CaseCard(
         decision_id=decision,
         decision_date=str(features["decision_date"].iloc[0].date()),
-        rows=rows,
+        rows=[{str(name): value for name, value in row.items()} for row in advice.predictions.to_dict("records")],
         modality_labels={entry.id: entry.label for entry in setup.config.modalities},
         product_labels={entry.id: entry.label for entry in setup.config.products},
         feature_meanings=setup.meanings,
@@ -76,5 +92,38 @@ def card_of(
         ruleset_version=loaded.adviser.ruleset_version,
         simulated=known.records.simulated,
         arm_evidence=dict(loaded.about["arm_cases"]),
+        settling=_settling(known.facts.loc[[decision]], loaded, advice),
+        valid_days={name: fact.max_age_days for name, fact in setup.facts.items() if fact.max_age_days is not None},
         show_identifiers=show_identifiers,
     )
+
+
+def _settling(facts: pd.DataFrame, loaded: Loaded, advice: Advice) -> dict[str, Settling]:
+    """Return, per modality that waits for facts, the fewest that decide it."""
+    setup, found = loaded.setup, {}
+    for verdict in _WAITING:
+        table = settling_facts(
+            advice.verdicts,
+            facts,
+            setup.rules,
+            setup.config.products,
+            setup.facts,
+            jurisdiction=setup.config.settings.jurisdiction,
+            verdict=verdict,
+        )
+        for row in table.to_dict("records"):
+            settling = Settling(verdict, str(row["product"]), tuple(row["facts"]), bool(row["whole_modality"]))
+            found[str(row["modality"])] = settling
+    return found
+
+
+def _set_aside(advice: Advice) -> str:
+    """Return which rules were set aside for the decision, in one sentence."""
+    table = advice.verdicts.overrides
+    if table.empty:
+        return "overrides: none names this decision"
+    applied = ", ".join(table.loc[table["applied"], "rule_id"])
+    idle = ", ".join(table.loc[~table["applied"], "rule_id"])
+    told = [f"set aside {applied}"] if applied else []
+    told += [f"nothing to set aside for {idle}, which says nothing of this decision"] if idle else []
+    return f"overrides: {'; '.join(told)}"

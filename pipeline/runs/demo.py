@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.config import Config
+from pipeline.review import CaseCard
 from pipeline.runs.cards import explain_case
 from pipeline.runs.institution import write_institution
 from pipeline.runs.model_dir import load_model
@@ -33,10 +32,8 @@ class Journey:
     home : Path
     trained : Trained
     batch : Batch
-    config : Config
-    meanings : dict of feature to (words, unit)
-    rows : list of dict
-        The predictions of one decision.
+    card : CaseCard
+        One decision.
     regret : dict of policy to float
         True regret on new decisions, known because they are simulated.
     """
@@ -44,9 +41,7 @@ class Journey:
     home: Path
     trained: Trained
     batch: Batch
-    config: Config
-    meanings: dict[str, tuple[str, str]]
-    rows: list[dict[str, Any]]
+    card: CaseCard
     regret: dict[str, float]
 
 
@@ -91,10 +86,9 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
     batch = predict(fresh, loaded, home / "predictions", reporter)
     predictions = read_predictions(home / "predictions")
     chosen = telling_case(predictions)
-    rows = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
+    card = explain_case(fresh, loaded, chosen, home / "case.html", reporter)
     truth, given = read_table(fresh, "truth"), read_table(fresh, "decisions")[["decision_id", "modality"]]
-    meanings = loaded.setup.meanings
-    return Journey(home, trained, batch, loaded.setup.config, meanings, rows, true_regret(predictions, truth, given))
+    return Journey(home, trained, batch, card, true_regret(predictions, truth, given))
 
 
 def telling_case(predictions: pd.DataFrame) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from pipeline.advice import advise
+from pipeline.advice import Advice, advise
 from pipeline.errors import ModelMismatchError
+from pipeline.guardrails import Overrides
 from pipeline.runs.model_dir import Loaded
+from pipeline.runs.overriding import OverrideAccount, account_of, read_overrides
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.train import shard_of
@@ -28,6 +30,8 @@ class Batch:
     out : Path
     decisions, rows, parts : int
     statuses : mapping of status to count of rows
+    overrides : OverrideAccount or None
+        None where no file of overrides was given.
     """
 
     out: Path
@@ -35,6 +39,7 @@ class Batch:
     rows: int
     parts: int
     statuses: dict[str, int]
+    overrides: OverrideAccount | None = None
 
 
 def predict(
@@ -43,6 +48,7 @@ def predict(
     out: Path,
     reporter: Reporter,
     *,
+    overrides: Path | None = None,
     resume: bool = False,
     decisions_per_part: int = DECISIONS_PER_PART,
 ) -> Batch:
@@ -55,8 +61,10 @@ def predict(
     out : path
         Predictions directory; complete or absent.
     reporter : Reporter
+    overrides : path or None
+        File of rules that clinicians set aside, checked whole before anything is scored.
     resume : bool
-        Continue an interrupted batch of the same records, model and rules.
+        Continue an interrupted batch of the same records, model, rules and overrides.
     decisions_per_part : int
         Decisions per part file, in decision_id order; part of the batch's identity.
 
@@ -66,17 +74,20 @@ def predict(
 
     Raises
     ------
-    SchemaError, ModelMismatchError, LockedError
+    SchemaError, RuleError, ModelMismatchError, LockedError
         As their messages say.
     """
+    aside = read_overrides(overrides, loaded.setup)
     known = read_known(records, loaded.setup, training=False, reporter=reporter)
     _refuse_other_kind(known, loaded)
     identity = {
         "model_version": loaded.adviser.model_version,
         "ruleset_version": loaded.adviser.ruleset_version,
         "records_digest": known.records.digest,
+        "overrides_digest": None if overrides is None else aside.digest,
         "simulated": known.records.simulated,
     }
+    account = None if overrides is None else account_of(aside, known, loaded.setup)
     starts = range(0, len(known.features), decisions_per_part)
     statuses: dict[str, int] = {}
     with (
@@ -87,21 +98,21 @@ def predict(
         for index, start in enumerate(starts):
             rows = slice(start, start + decisions_per_part)
             if index not in writer.done_parts:
-                frame = score(known, loaded, known.features.iloc[rows])
+                frame = advice_for(known, loaded, known.features.iloc[rows], aside).predictions
                 writer.write_part(index, frame)
                 for status, count in frame["status"].value_counts().items():
                     statuses[str(status)] = statuses.get(str(status), 0) + int(count)
             advance(len(known.features.iloc[rows]))
         writer.finish(len(starts))
     modalities = len(loaded.setup.config.modalities)
-    return Batch(out, len(known.features), modalities * len(known.features), len(starts), statuses)
+    return Batch(out, len(known.features), modalities * len(known.features), len(starts), statuses, account)
 
 
-def score(known: Known, loaded: Loaded, features: pd.DataFrame) -> pd.DataFrame:
-    """Return the prediction rows of some decisions."""
+def advice_for(known: Known, loaded: Loaded, features: pd.DataFrame, overrides: Overrides) -> Advice:
+    """Return the advice for some decisions."""
     features = features.reset_index(drop=True)
-    shard = shard_of(known, features, known.facts.loc[features["decision_id"]])
-    return advise(loaded.adviser, shard).predictions
+    shard = shard_of(known, features, known.facts.loc[features["decision_id"]], overrides)
+    return advise(loaded.adviser, shard)
 
 
 def _refuse_other_kind(known: Known, loaded: Loaded) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from pipeline.cohort import CohortReport, decision_points
+from pipeline.cohort import CohortReport, cell_therapy, decision_points
 from pipeline.features import build, facts
 from pipeline.records import RecordsReport, missingness, raise_on_errors, standardise, summary
 from pipeline.runs.reporting import Reporter
@@ -41,11 +41,27 @@ class Known:
     candidates: pd.DataFrame
     preferences: pd.DataFrame
 
+    def races(self, features: pd.DataFrame) -> pd.Series:
+        """Return the race on record of each decision's person: for subgroup tables, never a model input."""
+        table = self.connection.execute("select patient_id, race from patients").df()
+        return features["patient_id"].map(table.set_index("patient_id")["race"])
+
+    def rule_dates(self, features: pd.DataFrame) -> pd.Series:
+        """Return the days by which rules are in force, by decision_id; missing where dates are no calendar dates."""
+        dates = features.set_index("decision_id")["decision_date"]
+        return dates if self.records.calendar else dates.where(dates.isna())
+
+
+def _standardised(connection: duckdb.DuckDBPyConnection, setup: Setup) -> RecordsReport:
+    config = setup.config
+    drugs, modalities = tuple(config.drugs.by_name), config.modality_ids
+    return standardise(connection, setup.contract, setup.source, known_drugs=drugs, modalities=modalities)
+
 
 def check_records(records: Path, setup: Setup) -> tuple[RecordsReport, dict[str, Any]]:
     """Return what the records hold and break, and the same as plain values for check.json."""
     connection = open_records(records)
-    report = standardise(connection, setup.contract, setup.source, known_drugs=tuple(setup.config.drugs.by_name))
+    report = _standardised(connection, setup)
     coverage = missingness(connection, setup.contract, setup.config.modality_ids) if report.passed else ()
     return report, summary(report, coverage)
 
@@ -60,11 +76,12 @@ def read_known(records: Path, setup: Setup, *, training: bool, reporter: Reporte
     """
     with reporter.stage("Reading and checking records"):
         connection = open_records(records)
-        report = standardise(connection, setup.contract, setup.source, known_drugs=tuple(setup.config.drugs.by_name))
+        report = _standardised(connection, setup)
         raise_on_errors(report)
     with reporter.stage("Building features as of each decision date"):
         config = setup.config
-        cohort = decision_points(connection, config.settings.cohort, config.modality_ids, training=training)
+        wanted, cells = config.settings.cohort, cell_therapy(config)
+        cohort = decision_points(connection, wanted, config.modality_ids, training=training, cells=cells)
         definition = config.settings.refractory_definition
         matrix = build(connection, setup.spec, config.drugs, config.modalities, definition)
     return Known(

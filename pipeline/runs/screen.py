@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import Config
-from pipeline.guardrails import RuleSet, rules_table
 from pipeline.records import RecordsReport
+from pipeline.review import CaseCard, deciders, in_display_order
 from pipeline.runs.demo import Journey
+from pipeline.runs.overriding import OverrideAccount
 from pipeline.runs.predict import Batch
 from pipeline.runs.train import Trained
 
-_ORDER = {
-    "ranked": 0,
-    "tied": 0,
-    "abstained": 1,
-    "indeterminate": 2,
-    "blocked": 3,
-    "too_few_cases": 4,
-    "unavailable": 5,
-}
+_MOST_NAMED = 3
 
 
 def _table(*columns: str) -> Table:
@@ -88,10 +80,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 def _why(row: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str:
     status = str(row["status"])
     if status in ("blocked", "indeterminate"):
-        rules = [rule for rule in row["rules"] if rule["verdict"] == status]
-        facts = list(dict.fromkeys(_meaning(fact, meanings) for rule in rules for fact in rule["missing_facts"]))
-        named = ", ".join(str(rule["rule_id"]) for rule in rules[:3])
-        return f"{named}; missing: {'; '.join(facts[:3])}" if facts else named
+        return f"{'blocked by' if status == 'blocked' else 'undecided:'} {_rules_that_say(status, row)}"
     if status == "abstained":
         return str(row["abstain_reason"]).replace("_", " ")
     if status == "unavailable":
@@ -100,6 +89,16 @@ def _why(row: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str
         return "too few past cases to learn from"
     told = [item for item in row["reasons"] if item["feature"] not in ("all_other", "burden")][:3]
     return "; ".join(_told(item, meanings) for item in told)
+
+
+def _rules_that_say(verdict: str, row: Mapping[str, Any]) -> str:
+    """Return the rules behind a row's verdict, those set aside left out."""
+    aside = {entry["rule_id"] for entry in row["overrides"]}
+    rules = [
+        str(rule["rule_id"]) for rule in row["rules"] if rule["verdict"] == verdict and rule["rule_id"] not in aside
+    ]
+    more = f" and {len(rules) - _MOST_NAMED} more" if len(rules) > _MOST_NAMED else ""
+    return ", ".join(rules[:_MOST_NAMED]) + more
 
 
 def _meaning(name: str, meanings: Mapping[str, tuple[str, str]]) -> str:
@@ -117,25 +116,41 @@ def _told(item: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> s
     return f"{_meaning(item['feature'], meanings)}: {value} ({item['contribution']:+.3f})"
 
 
-def case_shown(
-    rows: Sequence[Mapping[str, Any]], config: Config, meanings: Mapping[str, tuple[str, str]], console: Console
-) -> None:
-    """Show one decision: ranked modalities with interval and verdict, those without a rank, and why."""
-    labels = {entry.id: entry.label for entry in config.modalities}
+def case_shown(card: CaseCard, console: Console) -> None:
+    """Show one decision: ranked modalities with interval and verdict, those without a rank, why, and what to obtain."""
     table = _table("rank", "modality", "suitability (90 %)", "status", "verdict")
-    keyed = sorted(rows, key=lambda r: (_ORDER[r["status"]], r["rank"] if pd.notna(r["rank"]) else 99, -_value(r)))
-    for row in keyed:
-        rank = "-" if pd.isna(row["rank"]) else str(int(row["rank"]))
+    rows = in_display_order(card)
+    for row in rows:
+        rank = f"{row['rank']:.0f}" if row["status"] in ("ranked", "tied") else "-"
         status, verdict = (str(row[name]).replace("_", " ") for name in ("status", "verdict"))
-        table.add_row(rank, labels[str(row["modality"])], _interval(row), status, verdict)
+        table.add_row(rank, card.modality(str(row["modality"])), _interval(row), status, verdict)
     console.print(table)
-    for row in keyed:
-        console.print(f"  {labels[str(row['modality'])]}: {_why(row, meanings)}", markup=False)
+    for row in rows:
+        told = [f"  {card.modality(str(row['modality']))}: {_why(row, card.feature_meanings)}", *_to_do(row, card)]
+        told += [
+            f"    set aside {entry['rule_id']} by {entry['by_role']}: {entry['reason']}" for entry in row["overrides"]
+        ]
+        for line in told:
+            console.print(line, markup=False)
+    for waiting in deciders(rows, card):
+        console.print(f"\n  {waiting.label}: {waiting.sentence}", markup=False)
+        for fact, how in waiting.facts:
+            console.print(f"    {fact}: {how}", markup=False)
+        console.print(f"    {waiting.reach}", markup=False)
     console.print()
 
 
-def _value(row: Mapping[str, Any]) -> float:
-    return -9.0 if pd.isna(row["suitability"]) else float(row["suitability"])
+def _to_do(row: Mapping[str, Any], card: CaseCard) -> list[str]:
+    """Return what rules that fired ask to be done before a modality that may then be given."""
+    if row["verdict"] != "action_required" or str(row["modality"]) in card.settling:
+        return []
+    aside = {entry["rule_id"] for entry in row["overrides"]}
+    asked = [
+        str(rule["rule_id"])
+        for rule in row["rules"]
+        if rule["verdict"] == "action_required" and not rule["missing_facts"] and rule["rule_id"] not in aside
+    ]
+    return [f"    first: {card.rules[rule]['action']} ({rule})" for rule in asked]
 
 
 def trained_shown(trained: Trained, console: Console) -> None:
@@ -148,6 +163,9 @@ def trained_shown(trained: Trained, console: Console) -> None:
     league = _table("policy", "value (90 %)", "less clinicians (s.e.)", "true regret")
     for row in evaluation["league"]:
         regret = "-" if row["true_regret"] is None else f"{row['true_regret']:.4f}"
+        if row["value"] is None:
+            league.add_row(row["label"], "no value" if row["vetoed"] else "not applicable", "-", regret)
+            continue
         interval = f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         league.add_row(row["label"], interval, f"{row['difference']:+.3f} ({row['difference_se']:.3f})", regret)
     console.print(league)
@@ -181,23 +199,29 @@ def batch_shown(batch: Batch, console: Console) -> None:
     )
     if listed:
         console.print(f"statuses: {listed}", markup=False)
+    if batch.overrides is not None:
+        _overrides_shown(batch.overrides, console)
 
 
-def rules_shown(rules: RuleSet, console: Console) -> None:
-    """Show the rule table."""
-    table = _table("id", "status", "effect", "applies to", "when", "unknown", "source")
-    for row in rules_table(rules):
-        table.add_row(
-            row["id"], row["status"], row["effect"], row["applies_to"], row["when"], row["when_unknown"], row["source"]
+def _overrides_shown(found: OverrideAccount, console: Console) -> None:
+    """Show what the file of overrides did."""
+    set_aside = sum(found.applied.values())
+    told = [f"overrides: {found.total:,} read, {set_aside:,} set a rule aside"]
+    told += [f"  {rule}: {count:,}" for rule, count in found.applied.items()]
+    told += [f"  {found.idle:,} set nothing aside: the rule says nothing of that decision"] if found.idle else []
+    if found.strangers:
+        told.append(
+            f"  {found.strangers:,} name a decision that is not scored here; compare decision_id with the records"
         )
-    console.print(table)
+    for line in told:
+        console.print(line, markup=False)
 
 
 def journey_shown(journey: Journey, console: Console) -> None:
     """Show the end of the demonstration: one patient, the true regret, and where the files are."""
     trained_shown(journey.trained, console)
     console.print("\nOne new decision (SIMULATED):", markup=False)
-    case_shown(journey.rows, journey.config, journey.meanings, console)
+    case_shown(journey.card, console)
     batch_shown(journey.batch, console)
     listed = ", ".join(f"{name} {value:.4f}" for name, value in journey.regret.items())
     console.print(f"true regret on the new decisions (lower is better): {listed}", markup=False)

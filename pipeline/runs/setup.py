@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.config import Config, read_config
-from pipeline.declared import parse_yaml, raise_if
+from pipeline.declared import parse_yaml, raise_if, read_declared
 from pipeline.errors import ConfigError, PipelineError, RuleError
+from pipeline.evaluate import PublishedRule
 from pipeline.features import FeatureSpec, catalogue, for_modalities, parse_spec
 from pipeline.features.facts import Fact
 from pipeline.guardrails import RuleSet, parse_rules
@@ -18,6 +19,7 @@ from pipeline.schema import Contract, parse_contract
 from pipeline.store import declared_folder, read_text, shipped
 
 SETTINGS, FEATURES, DRUGS, SOURCE = "settings.yaml", "features.yaml", "drugs.yaml", "source.yaml"
+PUBLISHED = "published_rule.yaml"
 _FOLDERS = ("modalities", "products", "guardrails")
 
 
@@ -36,6 +38,7 @@ class Setup:
     rules : RuleSet
     source : Source
     contract : Contract
+    published_rule : PublishedRule or None
     """
 
     texts: Mapping[str, str]
@@ -45,6 +48,7 @@ class Setup:
     rules: RuleSet
     source: Source
     contract: Contract
+    published_rule: PublishedRule | None = None
 
     @property
     def meanings(self) -> dict[str, tuple[str, str]]:
@@ -75,17 +79,21 @@ def read_setup(config: Path, source: Path | None = None) -> Setup:
     text = read_text(config)
     settings = parse_yaml(text, str(config))
     home = config.parent
-    texts = {SETTINGS: text}
+    texts, files = {SETTINGS: text}, {SETTINGS: str(config)}
     problems: list[str] = []
     for name, key in ((FEATURES, "features"), (DRUGS, "drugs"), (SOURCE, "source")):
         chosen = source if name == SOURCE and source is not None else home / str(settings.get(key, name))
+        files[name] = str(chosen)
         _collect(lambda path=chosen: {"": read_text(path)}, name, texts, problems)
+    if settings.get("published_rule") is not None:
+        path = home / str(settings["published_rule"])
+        _collect(lambda path=path: {"": read_text(path)}, PUBLISHED, texts, problems)
     for folder in _FOLDERS:
         if settings.get(folder) is not None:
             path = home / str(settings[folder])
             _collect(lambda path=path: declared_folder(path), f"{folder}/", texts, problems)
     raise_if(problems, str(config))
-    return setup_of(texts, str(config))
+    return setup_of(texts, str(config), files)
 
 
 def _collect(read: Any, prefix: str, texts: dict[str, str], problems: list[str]) -> None:
@@ -100,11 +108,21 @@ def _collect(read: Any, prefix: str, texts: dict[str, str], problems: list[str])
 
 def with_source(setup: Setup, source: Path | None) -> Setup:
     """Return the setup with another source configuration, or as it is."""
-    return setup if source is None else setup_of({**setup.texts, SOURCE: read_text(source)}, "model configuration")
+    if source is None:
+        return setup
+    return setup_of({**setup.texts, SOURCE: read_text(source)}, "model configuration", {SOURCE: str(source)})
 
 
-def setup_of(texts: Mapping[str, str], where: str) -> Setup:
+def setup_of(texts: Mapping[str, str], where: str, files: Mapping[str, str] | None = None) -> Setup:
     """Return the setup that named texts declare; the same for a file on disk and for a saved model.
+
+    Parameters
+    ----------
+    texts : mapping of name to text
+    where : str
+        How the whole is named in messages.
+    files : mapping of name to path, or None
+        How a text that was read from a file of another name is named in messages.
 
     Raises
     ------
@@ -115,10 +133,11 @@ def setup_of(texts: Mapping[str, str], where: str) -> Setup:
     """
     problems: list[str] = []
     parsed: dict[str, dict[str, Any]] = {}
+    told = {name: name for name in (*texts, FEATURES, SOURCE)} | dict(files or {})
     for name, text in texts.items():
         error: type[PipelineError] = RuleError if name.startswith("guardrails/") else ConfigError
         try:
-            parsed[name] = parse_yaml(text, name, error)
+            parsed[name] = parse_yaml(text, told[name], error)
         except ConfigError as problem:
             problems.append(str(problem))
     contract = shipped_contract()
@@ -131,18 +150,20 @@ def setup_of(texts: Mapping[str, str], where: str) -> Setup:
     )
     spec, source = None, None
     try:
-        spec = parse_spec(parsed.get(FEATURES, {}), config.drugs if config else None, FEATURES)
+        spec = parse_spec(parsed.get(FEATURES, {}), config.drugs if config else None, told[FEATURES], contract)
     except ConfigError as problem:
         problems.append(str(problem))
     try:
-        source = parse_source(parsed.get(SOURCE, {}), SOURCE, contract)
+        source = parse_source(parsed.get(SOURCE, {}), told[SOURCE], contract)
     except ConfigError as problem:
         problems.append(str(problem))
+    published = read_declared(PublishedRule, parsed[PUBLISHED], PUBLISHED, problems) if PUBLISHED in parsed else None
     raise_if(problems, where)
     if config is None or spec is None or source is None:
         raise ConfigError(f"{where}: the configuration could not be read. Compare it with configs/base.yaml.")
     facts = catalogue(spec, config.drugs, config.modalities)
-    rules = parse_rules(groups["guardrails"], facts, config.products)
+    written = {name: text for name, text in texts.items() if name.startswith("guardrails/")}
+    rules = parse_rules(groups["guardrails"], facts, config.products, written)
     return Setup(
         texts=dict(sorted(texts.items())),
         config=config,
@@ -151,6 +172,7 @@ def setup_of(texts: Mapping[str, str], where: str) -> Setup:
         rules=rules,
         source=source,
         contract=contract,
+        published_rule=published,
     )
 
 

@@ -15,12 +15,13 @@ import pandas as pd
 from pipeline.advice import Adviser, Shard, advise, availability, judge
 from pipeline.config import Config
 from pipeline.errors import GateError, NoOverlapError
-from pipeline.evaluate import Material, evaluate, leak_audit, refuse_leaks
+from pipeline.evaluate import Material, evaluate, leak_audit, refuse_leaks, subgroups
 from pipeline.features import model_columns, propensity_columns
-from pipeline.guardrails import Verdicts, structural_zero
+from pipeline.guardrails import Overrides, Verdicts, structural_zero
 from pipeline.labels import build_labels
 from pipeline.learners import SMALL_CELL, ModalityRanker, Target
 from pipeline.review import review_figures, review_page
+from pipeline.runs.held_out import FEWEST_EVENTS, Decisions, shuffled_run, temporal_run
 from pipeline.runs.model_dir import save_model, speaking_model
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
@@ -42,7 +43,7 @@ _KINDS = {"durable_control": "event_free", "treatment_free": "free_share"}
 _PACKAGES = ("mmrank", "lightgbm", "scikit-learn", "pandas", "numpy", "duckdb", "mlflow", "shap")
 _SAMPLE = 600
 _FEWEST_FOLLOWED = 0.5
-_FEWEST_EVENTS = 15
+_PRODUCTS_NAMED = 0.9
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ def train(
     """
     home = new_folder(out)
     known = read_known(records, setup, training=True, reporter=reporter)
+    for finding in known.records.findings:
+        if finding.severity == "warning":
+            reporter.say(f"warning: {finding.message}")
     ranker, material = _learn(known, setup, reporter)
     with reporter.stage("Evaluating"):
         evaluation = evaluate(material)
@@ -130,17 +134,20 @@ def train(
 
 
 def targets_of(config: Config, labels: pd.DataFrame) -> tuple[Target, ...]:
-    """Return the outcomes to learn: those configured that at least 15 people had by the horizon."""
-    found = []
+    """Return the outcomes to learn: those configured that at least 15 people had by the horizon.
+
+    The treatment-free share needs durable control, and goes with it.
+    """
+    found: list[Target] = []
     for name in config.outcome_names:
         kind = _KINDS.get(name, "incidence")
         limited = any(entry.time_limited for entry in config.modalities)
-        if kind == "free_share" and not (limited and "durable_control" in config.outcome_names):
-            continue
+        if kind == "free_share" and not (limited and any(target.name == "durable_control" for target in found)):
+            continue  # time off treatment is a share of time under control
         horizon = config.settings.outcomes[name].horizon_months
         if kind != "free_share":
             is_event = (labels[f"{name}_event"] == 1) & (labels[f"{name}_months"] <= horizon)
-            if int(is_event.sum()) < _FEWEST_EVENTS:
+            if int(is_event.sum()) < FEWEST_EVENTS:
                 continue
         sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
         found.append(Target(name=name, kind=cast(Any, kind), horizon_months=horizon, sign=sign))
@@ -149,31 +156,21 @@ def targets_of(config: Config, labels: pd.DataFrame) -> tuple[Target, ...]:
 
 def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRanker, Material]:
     config, settings = setup.config, setup.config.settings
-    labels = build_labels(known.connection, settings.outcomes, config.drugs, settings.cohort.data_cut_date)
+    once, cut = setup.spec.exposure.single_dose_classes, settings.cohort.data_cut_date
+    labels = build_labels(known.connection, settings.outcomes, config.drugs, cut, given_once=once)
     frame = labels.frame
     _refuse_lost_follow_up(labels.steps[0])
     rows = known.features["decision_id"].isin(set(frame["decision_id"])).to_numpy()
     features = known.features[rows].reset_index(drop=True)
     facts = known.facts[rows]
     points = known.points[rows].reset_index(drop=True)
-    names = model_columns(setup.spec, config.modalities)
-    audit = leak_audit(features, names, frame["modality"], settings.gates.leak_auc_stop, settings.gates.leak_auc_report)
-    refuse_leaks(audit, settings.gates.leak_auc_stop)
-    verdicts = judge(config, setup.rules, facts, features.set_index("decision_id")["decision_date"])
+    names, gates = model_columns(setup.spec, config.modalities), settings.gates
+    audit = leak_audit(features, names, frame["modality"], gates.leak_auc_stop, gates.leak_auc_report)
+    refuse_leaks(audit, gates.leak_auc_stop)
+    verdicts = judge(config, setup.rules, facts, known.rule_dates(features))
     is_impossible = _impossible(known, verdicts, features["decision_id"], config)
     targets = targets_of(config, frame)
-    ranker = ModalityRanker(
-        targets=targets,
-        weights=config.weights([target.name for target in targets]),
-        time_limited={entry.id: entry.time_limited for entry in config.modalities},
-        min_cases={entry.id: entry.min_cases for entry in config.modalities},
-        min_events={entry.id: entry.min_events for entry in config.modalities},
-        features=names,
-        propensity_features=_propensity_names(features, setup),
-        modifiers=[entry.name for entry in setup.spec.features if entry.modifier],
-        settings=settings.learner,
-        gates=settings.gates,
-    )
+    ranker = _estimator(setup, features, targets, calendar=known.records.calendar)
     with reporter.stage("Learning (cross-fit, committee, students)") as advance:
         ranker.fit(
             features,
@@ -188,6 +185,13 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
     chosen = features.iloc[:: max(1, len(features) // _SAMPLE)].reset_index(drop=True)
     with reporter.stage("Explaining a sample"):
         sample = advise(adviser, shard_of(known, chosen, facts.loc[chosen["decision_id"]]))
+    decisions = Decisions(features, frame, points["patient_id"], is_impossible)
+    with reporter.stage("Learning again from earlier decisions") as advance:
+        temporal = temporal_run(known, setup, ranker, decisions, advance)
+    shuffled: dict[str, Any] = {}
+    if settings.evaluation.shuffled_run:
+        with reporter.stage("Learning from shuffled outcomes") as advance:
+            shuffled = shuffled_run(config, ranker, decisions, advance)
     material = Material(
         config=config,
         rules=setup.rules,
@@ -199,19 +203,48 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
         verdicts=verdicts,
         sample=sample,
         sample_features=chosen,
+        people=subgroups(features, known.races(features)),
+        rule_dates=known.rule_dates(features),
         meanings={entry.name: entry.meaning for entry in setup.spec.features},
         attrition=_steps(known, labels.steps),
         leak_audit=audit,
         truth=_truth(known),
+        temporal=temporal,
+        shuffled=shuffled,
+        published_rule=setup.published_rule,
     )
     return ranker, material
 
 
+def _estimator(setup: Setup, features: pd.DataFrame, targets: tuple[Target, ...], *, calendar: bool) -> ModalityRanker:
+    """Return the estimator that the configuration asks for."""
+    config, settings = setup.config, setup.config.settings
+    return ModalityRanker(
+        targets=targets,
+        weights=config.weights([target.name for target in targets]),
+        time_limited={entry.id: entry.time_limited for entry in config.modalities},
+        min_cases={entry.id: entry.min_cases for entry in config.modalities},
+        min_events={entry.id: entry.min_events for entry in config.modalities},
+        features=model_columns(setup.spec, config.modalities),
+        propensity_features=_propensity_names(features, setup, calendar=calendar),
+        modifiers=[entry.name for entry in setup.spec.features if entry.modifier],
+        settings=settings.learner,
+        gates=settings.gates,
+    )
+
+
 def _declared_products(points: pd.DataFrame, config: Config) -> pd.Series[str] | None:
-    """Return the product given, where it is declared; names of any other are the institution's and are not stored."""
-    products = points["product"]
-    is_declared = products.isin([product.id for product in config.products])
-    return products.where(is_declared) if products.notna().any() else None
+    """Return the product given, where its modality's cases are counted by product; None where none are.
+
+    Products are counted for modalities of which at least 90 % of the rows name a declared product of theirs; of the
+    others too little is known to say that a product has few cases. Undeclared names are the institution's and are not
+    stored.
+    """
+    own = {product.id: product.modality for product in config.products}
+    is_named = points["product"].map(own).eq(points["modality"])
+    is_counted = is_named.groupby(points["modality"]).transform("mean") >= _PRODUCTS_NAMED
+    products = points["product"].where(is_named & is_counted)
+    return products if products.notna().any() else None
 
 
 def _refuse_lost_follow_up(step: Step) -> None:
@@ -224,9 +257,14 @@ def _refuse_lost_follow_up(step: Step) -> None:
         )
 
 
-def _propensity_names(features: pd.DataFrame, setup: Setup) -> list[str]:
-    """Return the propensity columns, with the sites of at least eleven decisions as declared levels."""
-    names = list(propensity_columns(setup.spec, setup.config.modalities))
+def _propensity_names(features: pd.DataFrame, setup: Setup, *, calendar: bool) -> list[str]:
+    """Return the propensity columns, with the sites of at least eleven decisions as declared levels.
+
+    Without calendar dates nothing that reads the date of a decision is among them: days from an origin say nothing
+    about what was on offer.
+    """
+    dated = () if calendar else [entry.name for entry in setup.spec.of_kind("decision")]
+    names = [name for name in propensity_columns(setup.spec, setup.config.modalities) if name not in dated]
     counts = features["site_id"].value_counts()
     large = sorted(str(site) for site, count in counts.items() if count >= SMALL_CELL)
     if len(large) < 2:
@@ -243,7 +281,7 @@ def _impossible(known: Known, verdicts: Verdicts, decisions: pd.Series, config: 
     return pd.DataFrame(zero.to_numpy(dtype=bool) | absent, columns=list(config.modality_ids))
 
 
-def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame) -> Shard:
+def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame, overrides: Overrides | None = None) -> Shard:
     """Return the tables of some decisions."""
     ids = set(features["decision_id"])
     return Shard(
@@ -252,6 +290,8 @@ def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame) -> Shard
         candidates=known.candidates[known.candidates["decision_id"].isin(ids)],
         preferences=known.preferences[known.preferences["decision_id"].isin(ids)],
         records_digest=known.records.digest,
+        dates=known.rule_dates(features),
+        overrides=overrides or Overrides(),
     )
 
 

@@ -21,6 +21,7 @@ from pipeline.store.model_files import model_digest, read_model, write_model
 from pipeline.store.prediction_tables import parquet_bytes, prediction_table, predictions_schema
 from pipeline.store.records_in import open_records, read_stamp
 from pipeline.store.records_out import read_table, write_records
+from pipeline.store.rows_in import read_rows
 from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model, set_champion
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "read_bytes",
     "read_model",
     "read_predictions",
+    "read_rows",
     "read_stamp",
     "read_table",
     "read_text",

@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -272,13 +272,19 @@ class BatchWriter:
             last = ids[-1].as_py()
 
 
-def read_predictions(directory: str | Path) -> pd.DataFrame:
+def read_predictions(directory: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return a finished batch, after checking every part against the manifest.
+
+    Parameters
+    ----------
+    directory : path
+    columns : sequence of str or None
+        Which to read; None reads all.
 
     Returns
     -------
     DataFrame, one row per decision and modality
-        Columns of `predictions_schema`.
+        Columns of `predictions_schema`, or those asked for.
 
     Raises
     ------
@@ -297,7 +303,7 @@ def read_predictions(directory: str | Path) -> pd.DataFrame:
         content = (home / name).read_bytes()
         if sha256(content) != noted["sha256"]:
             raise SchemaError(f"{home}: {name} is not the file that was written. Score again.")
-        tables.append(pq.read_table(pa.BufferReader(content)))
+        tables.append(pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns)))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return frame
 

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +120,30 @@ def read_stamp(path: str | Path) -> dict[str, str]:
         If there is a manifest and it is not readable.
     """
     return {str(key): str(value) for key, value in _manifest(Path(path)).get("stamp", {}).items()}
+
+
+def read_table_rows(path: str | Path) -> list[dict[Hashable, Any]]:
+    """Return the rows of one CSV or Parquet file as text, in file order, read as strictly as records are.
+
+    Raises
+    ------
+    SchemaError
+        As `open_records`.
+    """
+    place = Path(path)
+    kind = _kind(place)
+    if kind is None:
+        raise SchemaError(f"{place}: got no CSV or Parquet file. Check the path.")
+    connection = _private_database(None, None)
+    try:
+        extract = _csv_extract(place) if kind == "csv" else _parquet_extract(place, connection)
+        _load(connection, extract)
+        table = connection.execute(f"SELECT * FROM {_name(PREFIX + extract.stem)} ORDER BY {ORDINAL}")
+        names = [column[0] for column in table.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in table.fetchall()]
+    finally:
+        connection.close()
+    return [{name: row[name] for name in names if name != ORDINAL} for row in rows]
 
 
 def _private_database(memory_limit: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:

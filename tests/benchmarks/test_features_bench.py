@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.cohort import decision_points
+from pipeline.cohort import cell_therapy, decision_points
 from pipeline.features import build
 from pipeline.features.spec import Feature
 from pipeline.records import standardise
@@ -38,7 +38,13 @@ def connection(tmp_path_factory: pytest.TempPathFactory, base_setup: Setup) -> d
     opened = open_records(folder)
     report = standardise(opened, base_setup.contract, base_setup.source)
     assert report.passed
-    decision_points(opened, base_setup.config.settings.cohort, base_setup.config.modality_ids, training=True)
+    decision_points(
+        opened,
+        base_setup.config.settings.cohort,
+        base_setup.config.modality_ids,
+        training=True,
+        cells=cell_therapy(base_setup.config),
+    )
     return opened
 
 

@@ -72,3 +72,65 @@ def test_a_competing_event_outlives_everyone() -> None:
 
 def test_no_event_gives_no_concordance() -> None:
     assert concordance(np.array([1.0, 2.0]), np.array([0, 0]), np.array([1.0, 2.0]), 12.0) is None
+
+
+def plainly(months: np.ndarray, event: np.ndarray, risk: np.ndarray, horizon: float) -> float:
+    """Return Wolbers' concordance pair by pair, with the censoring curve multiplied out at each time."""
+
+    def kept_before(when: float) -> float:
+        curve = 1.0
+        for time in sorted(set(months[(event == 0) & (months < when)])):
+            lost = np.sum((months == time) & (event == 0))
+            curve *= 1 - lost / np.sum((months > time) | (months == time) & (event == 0))
+        return max(curve, 0.05)
+
+    above = below = 0.0
+    for i in range(len(months)):
+        if event[i] != 1 or months[i] > horizon:
+            continue
+        for j in range(len(months)):
+            outlives = months[j] > months[i] or (months[j] == months[i] and event[j] == 0)
+            competed = event[j] == 2 and months[j] <= months[i]
+            if not outlives and not competed:
+                continue
+            weight = 1 / (kept_before(months[i]) * kept_before(months[j] if competed else months[i]))
+            above += weight * (1.0 if risk[i] > risk[j] else 0.5 if risk[i] == risk[j] else 0.0)
+            below += weight
+    return above / below
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("horizon", [6.0, 100.0])
+def test_with_competing_events_it_is_the_plain_definition_ties_and_all(seed: int, horizon: float) -> None:
+    rng = np.random.default_rng(seed)
+    months, event = rng.integers(1, 13, 60).astype(float), rng.integers(0, 3, 60)
+    risk = rng.integers(0, 5, 60).astype(float)
+    found = concordance(months, event, risk, horizon)
+
+    assert found is not None
+    assert found.value == pytest.approx(plainly(months, event, risk, horizon))
+
+
+def test_censoring_leaves_the_concordance_of_competing_events_where_it_was() -> None:
+    rng = np.random.default_rng(7)
+    risk = rng.normal(size=6000)
+    own, other = rng.exponential(10 * np.exp(-0.7 * risk)), rng.exponential(8 * np.exp(0.5 * risk))
+    months, event = np.minimum(own, other), np.where(own <= other, 1, 2)
+    lost = rng.uniform(0, 20, 6000)
+    whole = concordance(months, event, risk, 12.0)
+    seen = concordance(np.minimum(months, lost), np.where(lost < months, 0, event), risk, 12.0)
+
+    assert whole is not None
+    assert seen is not None
+    assert seen.low < whole.value < seen.high
+    assert seen.value == pytest.approx(whole.value, abs=0.01)
+
+
+def test_who_had_the_competing_event_first_weighs_by_the_loss_up_to_then() -> None:
+    # Cases at 3 against the competing event at 1; between them one of the two left to be lost is lost.
+    months, event = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 0, 1, 1])
+    found = concordance(months, event, np.array([0.0, 0.0, 1.0, 2.0]), 12.0)
+
+    # G(1) = 1, G(3) = G(4) = 2/3. Pairs: 3-1 and 4-1 weigh 3/2 each and agree; 3-4 weighs 9/4 and disagrees.
+    assert found is not None
+    assert found.value == pytest.approx(3 / (3 + 9 / 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from pipeline import features
 from pipeline.declared import parse_yaml
 from pipeline.errors import ConfigError
 from pipeline.features import FeatureSpec
+from pipeline.runs.setup import Setup, read_setup
 from pipeline.vocabulary import DrugCatalogue
-from tests.features.conftest import MODALITIES
+from tests.features.conftest import CONFIGS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,6 +143,58 @@ def test_a_wrong_feature_is_named_with_what_is_wrong(
         features.parse_spec(declared([entry]), drugs, "features.yaml")
     assert message in str(told.value)
     assert "features.yaml: " in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unit": "10^9/L"}, None),
+        ({"unit": "10^9/l"}, "unit: got 10^9/l; did you mean '10^9/L'? Records hold anc in 10^9/L"),
+        ({}, "unit: got None; did you mean '10^9/L'?"),
+        ({"name": "neutrophils", "code": "ank", "unit": "10^9/L"}, "'ank' is no measurement code; did you mean 'anc'?"),
+        ({"aggregate": "trend", "window_days": 180, "unit": "10^9/L"}, "did you mean '10^9/L per 30 d'?"),
+        ({"aggregate": "trend", "window_days": 180, "unit": "10^9/L per 30 d"}, None),
+        ({"aggregate": "days_since", "unit": "10^9/L"}, "did you mean 'days'?"),
+        ({"aggregate": "count", "unit": "counts"}, None),
+        ({"kind": "finding", "name": "del17p", "dtype": "boolean"}, None),
+        (
+            {"kind": "finding", "name": "del17", "dtype": "boolean"},
+            "'del17' is no finding code; did you mean 'del17p'?",
+        ),
+        ({"kind": "finding", "name": "iss_stage"}, "levels: 'present' is no value of iss_stage; its values are I, II"),
+        ({"kind": "finding", "name": "iss_stage", "levels": {"I": 1, "II": 2, "3": 3}}, "levels: '3' is no value"),
+        (
+            {"kind": "line", "aggregate": "progression_within", "within_days": 9, "code": "frist_line"},
+            "code: got frist_line, wanted one of first_line, first_transplant; did you mean 'first_line'?",
+        ),
+    ],
+)
+def test_codes_units_and_values_are_those_of_the_records(
+    base_setup: Setup, change: dict[str, Any], message: str | None
+) -> None:
+    entry = {"name": "anc", "kind": "measurement", "aggregate": "last", "meaning": "Neutrophils", **change}
+    mapping, drugs = declared([entry]), base_setup.config.drugs
+
+    if message is None:
+        assert features.parse_spec(mapping, drugs, "features.yaml", base_setup.contract).names == (entry["name"],)
+        return
+    with pytest.raises(ConfigError, match="1 problem") as told:
+        features.parse_spec(mapping, drugs, "features.yaml", base_setup.contract)
+    assert message in str(told.value)
+
+
+def test_a_wrong_code_of_a_configuration_is_told_under_its_own_file(tmp_path: Path) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    base = (CONFIGS / "base.yaml").read_text("utf-8").replace("features: features.yaml", "features: mine.yaml")
+    mine = (CONFIGS / "features.yaml").read_text("utf-8").replace("{name: igg, unit: mg/dL", "{name: igg, unit: mg/dl")
+    source = "id: x\nlabel: x\ntables: {patient: []}\n"
+    for name, text in (("base.yaml", base), ("mine.yaml", mine), ("my-centre.yaml", source)):
+        (tmp_path / "configs" / name).write_text(text, "utf-8")
+
+    with pytest.raises(ConfigError) as told:
+        read_setup(tmp_path / "configs" / "base.yaml", tmp_path / "configs" / "my-centre.yaml")
+    assert re.search(r"mine\.yaml: igg: unit: got mg/dl; did you mean 'mg/dL'", str(told.value))
+    assert re.search(r"my-centre\.yaml: 1 problem\(s\)\s+- tables.patient: not a table", str(told.value))
 
 
 def test_all_problems_are_told_at_once(drugs: DrugCatalogue) -> None:

@@ -21,6 +21,7 @@ DRUGS = DrugCatalogue(
             ("lenalidomide", "imid", True),
             ("dexamethasone", "steroid", True),
             ("fludarabine", "lymphodepletion", False),
+            ("ciltacabtagene autoleucel", "bcma_car_t", True),
         )
     )
 )
@@ -40,7 +41,10 @@ OUTCOMES: Mapping[str, OutcomeConfig] = {
 }
 
 
-def _connection(events: str, drugs: str = "", later: str | None = None) -> duckdb.DuckDBPyConnection:
+ONCE = ("lymphodepletion", "bcma_car_t")
+
+
+def _connection(events: str, drugs: str = "", later: str | None = None, lines: str = "") -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(
         "create table decision_points as select 'd1' decision_id, 'p1' patient_id, date '2024-01-01' decision_date, "
@@ -55,18 +59,24 @@ def _connection(events: str, drugs: str = "", later: str | None = None) -> duckd
         "create table events as select patient_id, event, cast(event_date as date) event_date, term, "
         "cast(grade as bigint) grade from drawn_events"
     )
-    courses = drawn("patient_id | drug | start_date | end_date\n" + drugs)
+    courses = drawn("patient_id | drug | start_date | end_date | line_number\n" + drugs)
     connection.register("drawn_drugs", courses.astype("object"))
     connection.execute(
         "create table drugs as select cast(patient_id as varchar) patient_id, cast(drug as varchar) drug, "
-        "cast(cast(start_date as varchar) as date) start_date, cast(cast(end_date as varchar) as date) end_date "
-        "from drawn_drugs"
+        "cast(cast(start_date as varchar) as date) start_date, cast(cast(end_date as varchar) as date) end_date, "
+        "cast(cast(line_number as varchar) as bigint) line_number from drawn_drugs"
+    )
+    connection.register("drawn_lines", drawn("patient_id | line_number | start_date\n" + lines).astype("object"))
+    connection.execute(
+        "create table lines as select cast(patient_id as varchar) patient_id, "
+        "cast(cast(line_number as varchar) as bigint) line_number, "
+        "cast(cast(start_date as varchar) as date) start_date from drawn_lines"
     )
     return connection
 
 
 def _one(events: str, **more: str) -> pd.Series:
-    frame = build_labels(_connection(events, **more), OUTCOMES, DRUGS).frame
+    frame = build_labels(_connection(events, **more), OUTCOMES, DRUGS, given_once=ONCE).frame
     assert len(frame) == 1
     return frame.iloc[0]
 
@@ -123,6 +133,7 @@ def test_early_death_is_death_without_earlier_progression(events: str, code: int
     ("events", "code"),
     [
         ("p1 | toxicity | 2024-02-01 | infection | 3\np1 | last_contact | 2024-09-01 | |", 1),
+        ("p1 | toxicity | 2024-02-01 | infection | \np1 | last_contact | 2024-09-01 | |", 0),
         ("p1 | toxicity | 2024-02-01 | infection | 2\np1 | last_contact | 2024-09-01 | |", 0),
         ("p1 | toxicity | 2024-02-01 | hair loss | 3\np1 | last_contact | 2024-09-01 | |", 0),
         ("p1 | toxicity | 2024-02-01 | crs | 5\np1 | death | 2024-02-01 | |", 1),
@@ -165,12 +176,12 @@ QUIET = "p1 | last_contact | 2025-06-01 | |"
     ("drugs", "shares"),
     [
         ("", (1, 1, 1, 1)),
-        ("p1 | lenalidomide | 2024-01-01 | 2025-03-01", (0, 0, 0, 0)),
-        ("p1 | lenalidomide | 2024-01-01 | ", (0, 0, 0, 0)),
-        ("p1 | fludarabine | 2024-01-01 | 2025-03-01", (1, 1, 1, 1)),
-        ("p1 | dexamethasone | 2024-01-01 | 2024-01-07", (1, 1, 1, 1)),
-        ("p1 | dexamethasone | 2024-01-01 | 2024-01-08", (1 - 8 / 91, 1, 1, 1)),
-        ("p1 | lenalidomide | 2023-06-01 | 2024-03-31", (0, 1, 1, 1)),
+        ("p1 | lenalidomide | 2024-01-01 | 2025-03-01 | ", (0, 0, 0, 0)),
+        ("p1 | lenalidomide | 2024-01-01 | | ", (0, 0, 0, 0)),
+        ("p1 | fludarabine | 2024-01-01 | 2025-03-01 | ", (1, 1, 1, 1)),
+        ("p1 | dexamethasone | 2024-01-01 | 2024-01-07 | ", (1, 1, 1, 1)),
+        ("p1 | dexamethasone | 2024-01-01 | 2024-01-08 | ", (1 - 8 / 91, 1, 1, 1)),
+        ("p1 | lenalidomide | 2023-06-01 | 2024-03-31 | ", (0, 1, 1, 1)),
     ],
 )
 def test_time_off_treatment_counts_days_without_an_anti_myeloma_course(drugs: str, shares: tuple[float, ...]) -> None:
@@ -218,7 +229,7 @@ def test_the_cut_holds_for_every_kind_of_date(
 
 
 def test_the_last_day_of_a_course_is_a_day_on_treatment() -> None:
-    row = _one(QUIET, drugs="p1 | dexamethasone | 2024-01-01 | 2024-01-08")
+    row = _one(QUIET, drugs="p1 | dexamethasone | 2024-01-01 | 2024-01-08 | ")
 
     assert row["treatment_free_q1"] == pytest.approx(83 / 91, abs=1e-9)
 
@@ -227,3 +238,53 @@ def test_toxicity_on_the_decision_day_belongs_to_what_came_before() -> None:
     row = _one("p1 | toxicity | 2024-01-01 | crs | 4\np1 | last_contact | 2024-09-01 | |")
 
     assert row["severe_toxicity_event"] == 0
+
+
+LINES = "p1 | 1 | 2022-01-01\np1 | 2 | 2023-01-01\np1 | 3 | 2024-03-31"
+
+
+@pytest.mark.parametrize(
+    ("drugs", "shares"),
+    [
+        # begun before the decision and never ended: on until the next line starts, here ninety days later
+        ("p1 | lenalidomide | 2023-01-01 | | 2", (1 / 91, 1, 1, 1)),
+        # a line that started before the decision ended it long ago
+        ("p1 | lenalidomide | 2022-01-01 | | 1", (1, 1, 1, 1)),
+        # a later line's start ends a course that names no line; a new course of its own line does not
+        ("p1 | lenalidomide | 2023-01-02 | | ", (1 / 91, 1, 1, 1)),
+        ("p1 | lenalidomide | 2023-01-01 | | 3", (0, 0, 0, 0)),
+        # cells are given once, and what bridged to them is over
+        ("p1 | ciltacabtagene autoleucel | 2024-01-01 | | 2", (90 / 91, 1, 1, 1)),
+        ("p1 | lenalidomide | 2023-01-01 | | 3\np1 | fludarabine | 2024-01-02 | | 3", (90 / 91, 1, 1, 1)),
+        ("p1 | lenalidomide | 2023-01-01 | | 3\np1 | fludarabine | 2024-01-01 | | 3", (1, 1, 1, 1)),
+        # an end that is recorded is believed
+        ("p1 | lenalidomide | 2023-01-01 | 2024-12-31 | 2", (0, 0, 0, 0)),
+        ("p1 | dexamethasone | 2024-03-25 | | 2", (1, 1, 1, 1)),
+    ],
+)
+def test_a_course_without_an_end_is_on_until_the_next_line_starts(drugs: str, shares: tuple[float, ...]) -> None:
+    row = _one(QUIET, drugs=drugs, lines=LINES)
+
+    assert [row[f"treatment_free_q{q}"] for q in (1, 2, 3, 4)] == pytest.approx(list(shares), abs=1e-9)
+
+
+def test_a_course_that_nothing_ends_is_on_to_the_end_of_follow_up() -> None:
+    row = _one("p1 | last_contact | 2024-12-31 | |", drugs="p1 | lenalidomide | 2019-01-01 | | ")
+
+    assert [row[f"treatment_free_q{q}"] for q in (1, 2, 3, 4)] == [0, 0, 0, 0]
+
+
+def test_what_follows_belongs_to_the_next_decision_on_a_later_day() -> None:
+    connection = _connection("p1 | progression | 2024-05-01 | |")
+    connection.execute("insert into decisions values ('d0', 'p1', date '2024-01-01'), ('d9', 'p1', date '2024-07-01')")
+
+    row = build_labels(connection, OUTCOMES, DRUGS).frame.iloc[0]
+
+    assert (row["durable_control_event"], round(row["durable_control_months"] * DAYS_PER_MONTH)) == (1, 121)
+
+
+def test_a_declared_term_may_hold_an_apostrophe_or_capitals() -> None:
+    outcomes = {**OUTCOMES, "severe_toxicity": _outcome(6, terms=("Lyell's syndrome",))}
+    events = "p1 | toxicity | 2024-02-01 | lyell's syndrome | 4\np1 | last_contact | 2024-09-01 | |"
+
+    assert build_labels(_connection(events), outcomes, DRUGS).frame["severe_toxicity_event"].tolist() == [1]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from pipeline.declared import parse_yaml
 from pipeline.errors import ConfigError
 from pipeline.records import parse_source
+from pipeline.records import source as language
 from tests.drawn import drawn
 
 MAPPED = {
@@ -351,3 +356,85 @@ def test_names_in_a_source_are_quoted_and_cannot_become_sql(read, contract):
 
     assert [found.rule for found in report.errors] == ["missing_column", "required"]
     assert connection.execute("SELECT count(*) FROM extract_facts").fetchall() == [(1,)]
+
+
+def notes_of(report):
+    return [found.message for found in report.findings if found.rule == "unread_columns"]
+
+
+def test_columns_that_no_mapping_reads_are_listed_by_name(read, clinic):
+    _, report = mapped(read, clinic, rx=RX.assign(Dose="1.3", Route="sc"))
+
+    assert notes_of(report) == [
+        "rx: 2 of 8 columns are read by no mapping of the source: Dose, Route. "
+        "Map those that the contract asks for (docs/sources.md)."
+    ]
+    assert {found.severity for found in report.findings if found.rule == "unread_columns"} == {"info"}
+
+
+def test_an_extract_whose_columns_are_all_read_is_not_mentioned(read, clinic):
+    _, report = mapped(read, clinic)
+
+    assert notes_of(report) == []
+
+
+def test_a_first_line_of_data_is_never_told_as_columns(read, clinic):
+    headless = RX.set_axis(["a", "Bortezomib", "-", "1", "90", "first"], axis=1)
+    _, report = mapped(read, clinic, rx=headless)
+
+    assert notes_of(report) == []
+    assert not report.passed
+
+
+@pytest.mark.parametrize("pattern", ["%d/%m/%", "%Q", "", "%-Y"])
+def test_a_date_pattern_that_cannot_be_read_is_refused_in_words(contract, pattern):
+    people, *_ = MAPPED["tables"]["patients"]
+    columns = people["columns"] | {"birth_date": {"column": "born", "date_format": pattern}}
+    tables = MAPPED["tables"] | {"patients": [people | {"columns": columns}]}
+
+    with pytest.raises(ConfigError, match=r"clinic\.yaml: .*date_format: not a date pattern; wanted parts such as %d"):
+        parse_source(MAPPED | {"tables": tables}, "clinic.yaml", contract)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text("utf-8")
+
+
+def test_every_key_of_the_mapping_language_is_explained():
+    spoken = (
+        language.Source,
+        language.Feeder,
+        language.Filter,
+        language.Cell,
+        language.ModalityRule,
+        language.DecisionsFromLines,
+        language.NextTreatmentFromLines,
+    )
+    keys = {field.alias or name for model in spoken for name, field in model.model_fields.items()}
+    steps = re.findall(r'step: Literal\["(\w+)"\]', Path(language.__file__).read_text("utf-8"))
+
+    assert len(steps) == 5
+    assert [key for key in sorted({*keys, *steps} - {"step"}) if f"`{key}`" not in PAGE] == []
+
+
+def test_the_example_of_the_page_is_a_mapping(read, contract):
+    example = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)[0]
+    source = parse_source(parse_yaml(example, "docs/sources.md"), "docs/sources.md", contract)
+    _, report = read(
+        basic=False,
+        source=source,
+        people=drawn("""
+            pid | born       | gender | died       | seen       | consent
+            a   | 24/12/1950 | F      |            | 2021-01-01 | y
+            b   | 01/02/1944 | M      | 2020-06-01 | 2020-05-01 | y
+        """),
+        courses=drawn("""
+            pid | agent   | given_from | given_to   | line
+            a   | Velcade | 2018-01-01 | 2018-06-01 | 1
+            a   | lenalidomide | 2019-01-01 | 2019-06-01 | 2
+            b   | Velcade | 2018-01-01 | 2018-06-01 | 1
+        """),
+    )
+
+    assert report.passed, report.errors
+    assert (report.rows["patients"], report.rows["decisions"], report.rows["events"]) == (2, 1, 4)
+    assert notes_of(report) == []

@@ -137,9 +137,14 @@ def test_the_model_beats_one_best_modality_by_true_value(journey: Journey, predi
 def test_the_league_table_knows_clinicians_random_best_arm_and_imitation(journey: Journey) -> None:
     league = {row["policy"]: row for row in journey.trained.evaluation["league"]}
 
-    assert {"clinicians", "random", "one_best_arm", "imitation", "linear", "single", "per_arm", "model"} <= set(league)
+    # T has too few events for a model of its own here, so it has no row.
+    assert set(league) == {
+        *("clinicians", "random", "one_best_arm", "published_rule", "imitation", "lambdarank_naive", "lambdarank_dr"),
+        *("linear", "single", "stack", "model", "student"),
+    }
     assert league["model"]["true_regret"] < league["one_best_arm"]["true_regret"]
-    assert all(row["low"] <= row["value"] <= row["high"] for row in league.values())
+    assert all(row["low"] <= row["value"] <= row["high"] for row in league.values() if row["value"] is not None)
+    assert all((row["value"] is None) == bool(row["vetoed"]) for row in league.values())
 
 
 def test_the_evaluation_holds_no_identifier(journey: Journey) -> None:
