@@ -96,7 +96,7 @@ class LearnerConfig(Declared):
     draws : int
         Posterior draws that carry the covariance of the outcomes.
     interval_widening : float
-        Least factor on interval widths; 1.2 is what simulated worlds needed (docs/ranking.md). Held-out
+        Least factor on interval widths; 1.1 is what simulated worlds needed (docs/ranking.md). Held-out
         doubly-robust contrasts may widen more, never less.
     threads : int
         Worker threads; results are the same for any number.
@@ -117,7 +117,7 @@ class LearnerConfig(Declared):
     swap_probability: float = Field(default=0.3, gt=0, lt=1)
     missing_dropout: float = Field(default=0.03, ge=0, lt=0.5)
     draws: int = Field(default=32, ge=8, le=200)
-    interval_widening: float = Field(default=1.2, ge=1, le=5)
+    interval_widening: float = Field(default=1.1, ge=1, le=5)
     threads: int = Field(default=2, ge=1, le=64)
 
 

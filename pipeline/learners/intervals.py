@@ -23,6 +23,8 @@ from pipeline.learners.targets import Target
 Array = npt.NDArray[np.float64]
 
 LEVEL = 0.90
+_SHARED_ERROR = 1.4
+"""Teachers that are wrong alike do not disagree: their spread is taken this many times (docs/decisions.md, 18)."""
 _BINS = 8
 _CHUNK = 2000
 
@@ -106,7 +108,8 @@ def form_factor(teachers: Mapping[str, Array], weights: Mapping[str, float], fac
     values, vectors = np.linalg.eigh(average + factor**2 * individual)
     kept = values > max(values.max(initial=0.0), 1e-12) * 1e-6
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-    return np.asarray((vectors * signs * np.sqrt(np.clip(values, 0, None)))[:, kept].T.reshape(-1, arms, targets))
+    root = _SHARED_ERROR * vectors * signs * np.sqrt(np.clip(values, 0, None))
+    return np.asarray(root[:, kept].T.reshape(-1, arms, targets))
 
 
 @dataclass(frozen=True)
