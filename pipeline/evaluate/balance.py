@@ -21,6 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 THRESHOLD = 0.1
 """Largest standardised mean difference that counts as balanced."""
 
+_SITE = "site_id"
 _OFFER = ("wait_days_", "available_")
 """What was on offer moves the choice and is no trait of the person: weighting need not, and cannot, even it out."""
 
@@ -50,7 +51,7 @@ class Term:
 def balance_terms(features: pd.DataFrame, columns: Columns) -> tuple[Term, ...]:
     """Return numbers, truth values, each level of categories, and gaps (where at least eleven have one).
 
-    Availability and waiting times are left out.
+    Availability and waiting times are left out; sites are numbered by size.
 
     Parameters
     ----------
@@ -66,13 +67,21 @@ def balance_terms(features: pd.DataFrame, columns: Columns) -> tuple[Term, ...]:
         values = matrix[:, position]
         gap = np.isnan(values)
         if name in columns.levels:
-            for code, level in enumerate(columns.levels[name]):
+            levels = _by_size(values, len(columns.levels[name])) if name == _SITE else columns.levels[name]
+            for code, level in enumerate(levels):
                 terms.append(Term(name, level, np.where(gap, np.nan, (values == code).astype(float))))
         else:
             terms.append(Term(name, "", values))
         if SMALL_CELL <= gap.sum() <= len(gap) - SMALL_CELL:
             terms.append(Term(name, "missing", gap.astype(float)))
     return tuple(terms)
+
+
+def _by_size(codes: Array, levels: int) -> tuple[str, ...]:
+    """Return names of sites by their number of decisions, for a report tells no institution's own names."""
+    sizes = [int(np.sum(codes == code)) for code in range(levels)]
+    place = {code: rank for rank, code in enumerate(sorted(range(levels), key=lambda code: -sizes[code]), start=1)}
+    return tuple(f"site {place[code]}" for code in range(levels))
 
 
 def standardised_difference(values: Array, first: BoolArray, second: BoolArray, weight: Array) -> float | None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluate.balance import THRESHOLD, balance, balance_terms, standardised_difference
+from pipeline.learners.design import Columns
 from tests.evaluate.drawn_evidence import ARMS, FLOOR, LABELS, Drawn, drawn
 
 ONES, HALF = np.ones(40), np.arange(40) < 20
@@ -115,3 +116,11 @@ def test_nobody_to_compare_is_said() -> None:
     assert all(row["after"] == 0.0 for row in found["features"])
     assert found["threshold"] == THRESHOLD
     assert isinstance(people.features, pd.DataFrame)
+
+
+def test_sites_are_numbered_by_size_and_never_named() -> None:
+    sites = pd.Categorical(["Riverside"] * 15 + ["Hilltop"] * 30, categories=["Riverside", "Hilltop"])
+    features = pd.DataFrame({"site_id": sites})
+    terms = balance_terms(features, Columns(names=("site_id",), levels={"site_id": ("Riverside", "Hilltop")}))
+
+    assert [(term.part, int(term.values.sum())) for term in terms] == [("site 2", 15), ("site 1", 30)]
