@@ -166,6 +166,16 @@ class EvaluationConfig(Declared):
     negative_control: tuple[str, ...] = ("last_line_duration_days",)
 
 
+ROLES = (
+    "treating haematologist",
+    "transplant physician",
+    "clinical pharmacist",
+    "nurse specialist",
+    "multidisciplinary team",
+)
+"""Who may be told on a review page to have set rules aside."""
+
+
 class Settings(Declared):
     """The top file of a configuration.
 
@@ -184,6 +194,8 @@ class Settings(Declared):
     outcomes : mapping of outcome name to OutcomeConfig
     weights : mapping of outcome name, or `burden`, to float
         Default utility weights.
+    override_roles : tuple of str
+        Roles that a review page may name; any other text of an override counts among `other roles`.
     """
 
     title: str
@@ -203,6 +215,7 @@ class Settings(Declared):
     learner: LearnerConfig = LearnerConfig()
     gates: GateConfig = GateConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    override_roles: tuple[str, ...] = ROLES
     top_reasons: int = Field(default=8, ge=1, le=100)
 
     @field_validator("outcomes")

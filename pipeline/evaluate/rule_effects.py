@@ -168,7 +168,7 @@ def _by_group(counted: pd.DataFrame, whichever: pd.DataFrame) -> list[dict[str, 
     return told
 
 
-def batch_effects(predictions: pd.DataFrame, rules: RuleSet) -> dict[str, Any]:
+def batch_effects(predictions: pd.DataFrame, rules: RuleSet, roles: Sequence[str]) -> dict[str, Any]:
     """Return what was said of a batch of decisions, and which rules were set aside in it: exact counts, no identifier.
 
     Parameters
@@ -177,13 +177,15 @@ def batch_effects(predictions: pd.DataFrame, rules: RuleSet) -> dict[str, Any]:
         `decision_id, modality, status, overrides`.
     rules : RuleSet
         Their titles are told.
+    roles : sequence of str
+        Declared roles; whatever else stands in `by_role` was typed by somebody, and is told as `other roles`.
 
     Returns
     -------
     dict
         `decisions`; `statuses`: modality, status, count; `overridden`: decisions with at least one override that set
-        something aside; `overrides`: rule_id, title, count; `roles`: role, count. An override counts once per decision,
-        however many modalities it touches.
+        something aside; `overrides`: rule_id, title, count; `roles`: role, decisions in which it set something
+        aside. An override counts once per decision, however many modalities it touches.
     """
     counted = predictions.groupby(["modality", "status"], observed=True).size().reset_index(name="count")
     given = {
@@ -192,7 +194,9 @@ def batch_effects(predictions: pd.DataFrame, rules: RuleSet) -> dict[str, Any]:
         for entry in entries
     }
     by_rule = pd.Series([rule for _, rule in given], dtype="str").value_counts()
-    by_role = pd.Series([" ".join(role.lower().split()) for role in given.values()], dtype="str").value_counts()
+    declared = {_plain(role): role for role in roles}
+    named = {(decision, declared.get(_plain(role), "other roles")) for (decision, _), role in given.items()}
+    by_role = pd.Series([role for _, role in named], dtype="str").value_counts()
     titles = {rule.id: rule.title for rule in rules.rules}
     return {
         "decisions": int(predictions["decision_id"].nunique()),
@@ -207,3 +211,7 @@ def batch_effects(predictions: pd.DataFrame, rules: RuleSet) -> dict[str, Any]:
         ],
         "roles": [{"role": str(role), "count": int(by_role[role])} for role in sorted(by_role.index)],
     }
+
+
+def _plain(role: str) -> str:
+    return " ".join(role.lower().split())

@@ -134,10 +134,9 @@ def settle(asked: Plan, decisions: pd.Index, states: Codes, lifted: Mapping[str,
 
 def codes_of(rule: Rule) -> Codes:
     """Return the verdict that each state of a rule stands for, indexed by state."""
-    codes = np.full(4, CLEAR, dtype=np.int8)
-    codes[TRUE] = VERDICTS.index(rule.fired_verdict)
-    codes[UNKNOWN] = VERDICTS.index(rule.when_unknown)
-    return codes
+    fired, unknown = VERDICTS.index(rule.fired_verdict), VERDICTS.index(rule.when_unknown)
+    by_state = {FALSE: CLEAR, TRUE: fired, UNKNOWN: unknown, OUTSIDE: CLEAR}
+    return np.array([by_state[state] for state in sorted(by_state)], dtype=np.int8)
 
 
 def dates_of(facts: pd.DataFrame, decision_dates: pd.Series) -> NDArray[np.datetime64]:

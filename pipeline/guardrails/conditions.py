@@ -12,7 +12,6 @@ from pipeline.declared import did_you_mean
 Scalar = bool | int | float | str
 Operator = Literal["is", "equals", "lt", "le", "gt", "ge", "in", "between"]
 OPERATORS: tuple[Operator, ...] = ("is", "equals", "lt", "le", "gt", "ge", "in", "between")
-ORDERED: frozenset[str] = frozenset({"equals", "lt", "le", "gt", "ge", "between"})
 
 LABEL_PREFIX = "label."
 LABEL_FACTS: Mapping[str, tuple[str, ...]] = {
@@ -246,7 +245,7 @@ def _parse_levels(
     name: str, op: str, written: Mapping[str, Any], levels: Sequence[str], where: str, problems: list[str]
 ) -> Compare | None:
     raw = written[op]
-    values = raw if op == "in" and isinstance(raw, Sequence) and not isinstance(raw, str) else [raw]
+    values = raw if op == "in" else [raw]
     if op not in ("is", "in") or (op == "in" and not isinstance(raw, list | tuple)) or len(written) > 2 or not values:
         problems.append(f"{where}.{op}: '{name}' is a category; wanted is: one level, or in: a list of levels")
         return None

@@ -18,7 +18,7 @@ from pipeline.guardrails.conditions import LABEL_PREFIX, Fact, Scalar, facts_of
 from pipeline.guardrails.plan import Asked, Plan, label_facts, plan
 from pipeline.guardrails.rules import Rule, RuleSet
 from pipeline.guardrails.situations import Samples, find, samples_of
-from pipeline.vocabulary import Modality, Product
+from pipeline.vocabulary import VERDICTS, Modality, Product
 
 Severity = Literal["error", "note"]
 Kind = Literal[
@@ -53,7 +53,6 @@ ALONE: Mapping[Kind, str] = {
     "never_fires": "never fires for {products}",
     "always_fires": "always fires for {products}",
 }
-STRENGTH = {"caution": 0, "action_required": 1, "block": 2}
 JURISDICTIONS = ("us", "eu")
 
 
@@ -248,9 +247,10 @@ def _contradicts(case: _Case, first: Rule, second: Rule) -> list[Inconsistency]:
 
 def _clash(case: _Case, first: Rule, second: Rule, product: int) -> bool:
     label = case.label(product)
-    if find([(first.condition, False), (second.condition, False)], case.samples, label) is not None:
-        return False
-    return all(find([(rule.condition, False)], case.samples, label) is not None for rule in (first, second))
+    both_quiet = find([(first.condition, False), (second.condition, False)], case.samples, label)
+    return both_quiet is None and all(
+        find([(rule.condition, False)], case.samples, label) is not None for rule in (first, second)
+    )
 
 
 def _never(case: _Case, product: int) -> list[Inconsistency]:
@@ -291,4 +291,4 @@ def _covered(case: _Case, rule: Rule) -> list[int]:
 
 
 def _strength(rule: Rule) -> tuple[int, bool]:
-    return STRENGTH[rule.effect], not rule.overridable
+    return VERDICTS.index(rule.fired_verdict), not rule.overridable

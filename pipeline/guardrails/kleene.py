@@ -168,7 +168,7 @@ class FactColumns:
             known = self.known(leaf.fact)
             return Truth(known == leaf.known, np.ones(len(known), dtype=bool))
         if isinstance(leaf.values[0], bool):
-            flags, known = self._read(leaf.fact, "boolean")
+            flags, known = self._flags(leaf.fact)
             return Truth(known & (flags == leaf.values[0]), known)
         if isinstance(leaf.values[0], str):
             if leaf.fact in self._constants:
@@ -205,6 +205,19 @@ class FactColumns:
         values, known = self._read(fact, "Float64")
         return values.astype(np.float64), known
 
+    def _flags(self, fact: str) -> tuple[Values, Mask]:
+        """Return yes and no; as numbers they are 1 and 0, where pandas would read every other number as yes."""
+        if not pd.api.types.is_numeric_dtype(self._series(fact).dtype):
+            return self._read(fact, "boolean")
+        numbers, known = self._numbers(fact)
+        wrong = int(np.sum(known & (numbers != 0) & (numbers != 1)))
+        if wrong:
+            raise RuleError(
+                f"facts: column '{fact}' has {wrong} of {len(numbers)} values other than 1 and 0, a rule reads it "
+                "as yes or no. Check its type in the feature specification."
+            )
+        return numbers == 1, known
+
     def _read(self, fact: str, dtype: str) -> tuple[Values, Mask]:
         if (fact, dtype) not in self._columns:
             column = self._series(fact)
@@ -219,21 +232,6 @@ class FactColumns:
             if dtype == "Float64":
                 numbers = cast.to_numpy(dtype=float, na_value=np.nan)
                 self._columns[fact, dtype] = numbers, known & np.isfinite(numbers)
-            elif dtype == "boolean":
-                self._columns[fact, dtype] = self._flags(fact, column, cast), known
             else:
                 self._columns[fact, dtype] = cast.to_numpy(dtype=object, na_value=""), known
         return self._columns[fact, dtype]
-
-    @staticmethod
-    def _flags(fact: str, column: pd.Series, cast: pd.Series) -> NDArray[np.bool_]:
-        """Return yes and no as booleans; pandas would read every other number of a nullable column as yes."""
-        if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-            numbers = column.to_numpy(dtype=float, na_value=np.nan)
-            wrong = int(np.sum(np.isfinite(numbers) & (numbers != 0) & (numbers != 1)))
-            if wrong:
-                raise RuleError(
-                    f"facts: column '{fact}' has {wrong} of {len(numbers)} values other than 1 and 0, a rule reads it "
-                    "as yes or no. Check its type in the feature specification."
-                )
-        return cast.to_numpy(dtype=bool, na_value=False)

@@ -50,7 +50,8 @@ def what_to_obtain(findings: pd.DataFrame, catalogue: Mapping[str, Fact]) -> pd.
     for rule, verdict, missing in zip(*columns, strict=True):
         for fact in missing:
             rules.setdefault(fact, set()).add(rule)
-            worst[fact] = max(worst.get(fact, 0), VERDICTS.index(verdict))
+            feared = VERDICTS.index(verdict)
+            worst[fact] = max(worst.get(fact, feared), feared)
     place = {fact: number for number, fact in enumerate(catalogue)}
     listed = sorted(rules, key=lambda fact: (-worst[fact], place.get(fact, len(place)), fact))
     entries = [(fact, catalogue.get(fact)) for fact in listed]
@@ -247,15 +248,15 @@ def _fewest_of(entry: _Open, given: Mapping[str, Scalar | None], samples: Sample
 
     if not is_enough(unknown):
         return None  # waits for a label, which no test or question gives
+    for size in range(TRIED + 1):
+        for asked in itertools.combinations(unknown, size):
+            if is_enough(asked):
+                return asked
     needed = list(unknown)
     for fact in reversed(unknown):
         fewer = [kept for kept in needed if kept != fact]
         if is_enough(fewer):
             needed = fewer
-    for size in range(1, min(len(needed) - 1, TRIED) + 1):
-        for asked in itertools.combinations(unknown, size):
-            if is_enough(asked):
-                return asked
     return tuple(needed)
 
 

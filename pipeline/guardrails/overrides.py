@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,7 +157,7 @@ def _problems_of(row: Mapping[Hashable, Any], by_id: Mapping[str, Any]) -> list[
 
 
 def _absent(value: Any) -> bool:
-    return isinstance(value, str) or value is None or value is pd.NaT or value != value
+    return isinstance(value, str) or value is None or value is pd.NA or value != value
 
 
 def _text(value: Any) -> str:
@@ -171,13 +170,10 @@ def _text(value: Any) -> str:
 
 
 def _is_date(text: str) -> bool:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return False
     try:
-        datetime.date.fromisoformat(text)
+        return datetime.date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-    return True
 
 
 def _line(problem: str, numbers: Sequence[int], total: int) -> str:

@@ -329,7 +329,6 @@ def _check_applies_to(file: RuleFile, where: str, products: Sequence[Product], p
     for product in products:
         for name, words in words_of(product).items():
             known.setdefault(name, set()).update(words)
-    known["target"] = set()
     for name, listed in file.applies_to.lists().items():
         if name == "target":
             continue

@@ -144,7 +144,7 @@ def _compared(leaf: Compare, given: Mapping[str, Scalar | None]) -> bool | None:
     factor = 1.0 if leaf.times is None else given.get(leaf.times)
     if value is None or factor is None:
         return None
-    if isinstance(value, str) or isinstance(leaf.values[0], bool | str):
+    if isinstance(value, str):
         return value in leaf.values
     limits = [_times(limit, factor) for limit in leaf.values]
     match leaf.op:

@@ -255,7 +255,7 @@ def _compare(leaf: Compare, types: Mapping[str, str], label: Mapping[str, Scalar
         return f"({value} = {literal(leaf.values[0])})"
     if isinstance(leaf.values[0], str):
         return f"({value} IN ({', '.join(literal(word) for word in leaf.values)}))"
-    factor = "" if leaf.times is None else f" * {_fact(leaf.times, types, label, 1.0)}"
+    factor = "" if leaf.times is None else f" * {_fact(leaf.times, types, label, leaf.values[0])}"
     limits = [f"{literal(limit)}{factor}" for limit in leaf.values]
     if leaf.op == "between":
         return f"({value} >= {limits[0]} AND {value} <= {limits[1]})"

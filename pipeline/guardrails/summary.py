@@ -94,7 +94,7 @@ def removed_first_choices(
     found = findings[findings["decision_id"].isin(decisions)]
     spoke = found.groupby(["rule_id", "decision_id"], sort=False)["fired"].any().reset_index()
     spoke["undecided"] = ~spoke["fired"]
-    lost = predictions["model_rank"].eq(1).fillna(False) & predictions["status"].isin(UNRANKABLE_VERDICTS)
+    lost = predictions["model_rank"].eq(1) & predictions["status"].isin(UNRANKABLE_VERDICTS)
     first = predictions.loc[lost, ["decision_id", "modality", "status"]].rename(columns={"status": "verdict"})
     keys = ["rule_id", "decision_id"]
     removed = found[~found["overridden"]].merge(first, on=["decision_id", "modality", "verdict"])[keys]
@@ -118,10 +118,10 @@ def _memberships(subgroups: pd.DataFrame) -> pd.DataFrame:
         )
         order = dict.fromkeys([*map(str, declared), "unknown"])
         level = pd.Categorical(column.astype("str").fillna("unknown"), categories=list(order))
-        place = level.codes.argsort(kind="stable")
+        place = level.codes.argsort()
         part = {"decision_id": subgroups.index.to_numpy()[place], "subgroup": name, "level": np.asarray(level)[place]}
         parts.append(pd.DataFrame(part).astype("str"))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts)
 
 
 def structural_zero(verdicts: Verdicts) -> pd.DataFrame:

@@ -251,13 +251,11 @@ def _finding_table(answers: Answers, columns: FactColumns, lifted: Mapping[str, 
 
 def _reading_order(joined: NDArray[np.int64], answers: Answers) -> NDArray[np.intp]:
     """Return the order of findings: decision, product, worst verdict first, rule."""
-    row, product, rule, code = joined[:4]
-    key = (row * len(answers.plan.offered) + product) * len(VERDICTS) + (len(VERDICTS) - 1 - code)
-    return np.argsort(key * max(len(answers.plan.running), 1) + rule)
+    row, product, rule, code, *_ = joined
+    key = (row * len(answers.plan.offered) + product) * len(VERDICTS) - code
+    return np.argsort(key * len(answers.plan.running) + rule)
 
 
 def _texts(words: Sequence[str] | pd.Index, places: NDArray[np.integer]) -> pd.Series:
     """Return a column of words, by their places among some."""
-    if not len(words):
-        return pd.Series([], dtype="str")
     return pd.Series(pd.array(list(words), dtype="str").take(places))

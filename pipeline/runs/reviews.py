@@ -49,5 +49,5 @@ def write_review(model: str, workspace: Path, out: Path, predictions: Path | Non
                 f"{predictions}: scored by model {others[0]}, wanted {own}. "
                 "Review the model that scored it, or score again."
             )
-        evaluation["batch"] = batch_effects(batch, loaded.setup.rules)
+        evaluation["batch"] = batch_effects(batch, loaded.setup.rules, loaded.setup.config.settings.override_roles)
     write_text(out, review_page(evaluation))

@@ -258,14 +258,14 @@ def _refuse_lost_follow_up(step: Step) -> None:
 
 
 def _propensity_names(features: pd.DataFrame, setup: Setup, *, calendar: bool) -> list[str]:
-    """Return the propensity columns, with the sites of at least eleven decisions as declared levels.
+    """Return the propensity columns, with the sites of at least eleven people as declared levels.
 
     Without calendar dates nothing that reads the date of a decision is among them: days from an origin say nothing
     about what was on offer.
     """
     dated = () if calendar else [entry.name for entry in setup.spec.of_kind("decision")]
     names = [name for name in propensity_columns(setup.spec, setup.config.modalities) if name not in dated]
-    counts = features["site_id"].value_counts()
+    counts = features.groupby("site_id", observed=True)["patient_id"].nunique()
     large = sorted(str(site) for site, count in counts.items() if count >= SMALL_CELL)
     if len(large) < 2:
         return [name for name in names if name != "site_id"]

@@ -54,6 +54,10 @@ def read_rows(path: str | Path, error: type[PipelineError]) -> list[Mapping[Hash
         raise error(f"{path}: got a file of another kind, wanted .csv, .parquet, .json or .yaml. Save it as one.")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise error(f"{path}: wanted a list, each entry a mapping of column to value. Write it so.")
+    try:
+        json.dumps(rows, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise error(f"{path}: holds half a character (a lone surrogate). Write the text as UTF-8.") from None
     return rows
 
 
@@ -76,8 +80,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _yaml(text: str, where: str, error: type[PipelineError]) -> Any:
     """Return the list that a text declares; strict YAML is read as a mapping, so the list is given a name first."""
+    above, between = (0, " ") if text.lstrip().startswith("[") else (1, "\n")
     try:
-        return parse_yaml(f"{_ROWS}:\n{text}", where)[_ROWS]
+        return parse_yaml(f"{_ROWS}:{between}{text.lstrip() if above == 0 else text}", where)[_ROWS]
     except ConfigError as problem:
-        told = re.sub(r"(?<= line )\d+", lambda found: str(int(found[0]) - 1), str(problem), count=1)
-        raise error(told) from None
+        spot = re.match(r": line (\d+), column (\d+)", str(problem).removeprefix(where))
+        place = f" line {int(spot[1]) - above}, column {spot[2]}:" if spot else ""
+        raise error(f"{where}:{place} not strict YAML. Write a list of mappings, without tags or aliases.") from None

@@ -109,11 +109,22 @@ def test_a_batch_counts_an_override_once_per_decision_however_many_modalities_it
             "overrides": [[entry], [entry], [{**entry, "by_role": "attending physician"}], []],
         }
     )
-    told = batch_effects(batch, RULES)
+    told = batch_effects(batch, RULES, ["Attending physician"])
 
     assert told["decisions"] == 2
     assert told["overridden"] == 2
     assert [(e["rule_id"], e["count"]) for e in told["overrides"]] == [(ECOG, 2)]
-    assert told["roles"] == [{"role": "attending physician", "count": 2}]
+    assert told["roles"] == [{"role": "Attending physician", "count": 2}]
     assert sum(entry["count"] for entry in told["statuses"]) == 4
     assert "because" not in str(told)
+
+
+def test_a_role_that_is_not_declared_is_never_told_however_often_it_was_typed():
+    rules = [
+        {"rule_id": f"r{n}", "reason": "because", "by_role": "Dr Example", "date": "2026-11-20"} for n in range(12)
+    ]
+    batch = pd.DataFrame({"decision_id": ["a"], "modality": ["adc"], "status": ["ranked"], "overrides": [rules]})
+    told = batch_effects(batch, RULES, ["attending physician"])
+
+    assert told["roles"] == [{"role": "other roles", "count": 1}]
+    assert "Example" not in str(told)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from pipeline.guardrails.checks import truth_of_one
 from pipeline.guardrails.conditions import (
     AllOf,
     AnyOf,
@@ -15,6 +18,7 @@ from pipeline.guardrails.conditions import (
     leaves_of,
     parse_condition,
 )
+from pipeline.guardrails.situations import truth_in
 from tests.guardrails.shipped import SmallFact
 
 FACTS = {
@@ -51,6 +55,7 @@ SOUND = [
     ({"fact": "hiv", "is": False}, Compare("hiv", "is", (False,))),
     (ECOG, IS_ECOG),
     *[({"fact": "ratio", op: 2.5}, Compare("ratio", op, (2.5,))) for op in ("equals", "lt", "le", "gt", "ge", "in")],
+    ({"fact": "ratio", "lt": sys.float_info.max}, Compare("ratio", "lt", (sys.float_info.max,))),
     ({"fact": "ratio", "in": [1, 2]}, Compare("ratio", "in", (1, 2))),
     (RANGE, Compare("ecog", "between", (1, 2), "score")),
     ({**RANGE, "between": [2, 2]}, Compare("ecog", "between", (2, 2), "score")),
@@ -167,3 +172,14 @@ def test_leaves_and_facts_come_once_in_reading_order():
 
     assert leaves_of(condition) == (alt, IS_HIV, known, IS_ECOG)
     assert facts_of(condition) == ("alt", "alt_uln", "hiv", "ecog")
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"), [(1.5, False), (2.0, True), (3.0, True), (4.0, True), (4.5, False), (None, None)]
+)
+def test_a_range_is_both_ends_and_all_between_them(value, answer):
+    condition = Compare("ecog", "between", (2, 4), "score")
+    truth = truth_of_one(condition, {"ecog": value})
+
+    assert truth_in(condition, {"ecog": value}) is answer
+    assert (bool(truth.true[0]), bool(truth.known[0])) == (answer is True, answer is not None)

@@ -186,6 +186,7 @@ def test_three_blocks_can_leave_no_way_although_no_two_contradict():
     [
         ((CILTA, "{fact: ecog, ge: 4, unit: score}", "caution"), (CAR_T, BAD, "block"), {}, True),
         ((CILTA, BAD, "caution"), (CAR_T, BAD, "action_required"), {}, True),
+        ((CILTA, BAD, "caution"), (CILTA, BAD, "action_required"), {}, True),  # covers the same
         ((CILTA, "{fact: ecog, ge: 2, unit: score}", "caution"), (CAR_T, BAD, "block"), {}, False),  # fires more often
         ((CAR_T, BAD, "caution"), (CILTA, BAD, "block"), {}, False),  # covers more
         ((CILTA, BAD, "block"), (CAR_T, BAD, "caution"), {}, False),  # the other is weaker
@@ -243,6 +244,13 @@ def test_a_block_by_label_does_not_make_other_rules_of_the_product_redundant():
     rules = ruleset((CILTA, LABEL, "block"), (CILTA, BAD, "caution"), products=products)
 
     assert said(rules, "redundant", "contradiction", products=products) == []
+
+
+def test_a_rule_that_its_label_keeps_quiet_is_not_called_redundant():
+    products = labelled("approved")
+    rules = ruleset((CILTA, LABEL, "caution"), (CILTA, BAD, "block"), products=products)
+
+    assert said(rules, "redundant", products=products) == []
 
 
 def test_a_rule_that_covers_nothing_offered_is_a_note():

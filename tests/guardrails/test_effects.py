@@ -94,6 +94,14 @@ def test_a_rule_whose_verdict_is_not_the_modalitys_removes_nothing():
     assert rows_of(table, INFECTION)[0] == ["all", "all", 1, 1, 0, 1]
 
 
+def test_a_blocked_modality_without_a_rank_is_no_first_choice():
+    unranked = PREDICTIONS.assign(model_rank=pd.array([None] * len(PREDICTIONS), "Int64"), status="blocked")
+    table = removed_first_choices(unranked, findings(), SEX)
+
+    assert table["fired"].any()
+    assert not table["removed_first_choice"].any()
+
+
 def test_only_predicted_decisions_count_and_rules_asked_for_are_told_even_if_silent():
     predictions = PREDICTIONS[PREDICTIONS["decision_id"].isin(["a", "e"])]
     table = removed_first_choices(predictions, findings(), SEX, rule_ids=[ECOG, "g17-car-t-hiv"])

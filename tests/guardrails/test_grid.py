@@ -169,6 +169,14 @@ def test_a_condition_of_more_than_fifty_thousand_situations_has_no_grid():
     assert grid_of(ten) is None
 
 
+@pytest.mark.parametrize(("largest", "has_one"), [(9, True), (8, False)])
+def test_a_grid_may_be_as_large_as_the_limit_and_no_larger(largest, has_one, monkeypatch):
+    monkeypatch.setattr("pipeline.guardrails.grid.LARGEST", largest)
+    condition = AllOf(tuple(Compare(f"{name}{largest}", "is", (True,)) for name in "ab"))  # 3 x 3, never asked before
+
+    assert (grid_of(condition) is not None) is has_one
+
+
 # --- situations
 
 ANSWERS = [

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from typing import Any
 
 import pytest
 
-from pipeline.declared import parse_yaml
+from pipeline.declared import parse_yaml, read_declared
 from pipeline.errors import RuleError
 from pipeline.guardrails import parse_rules
+from pipeline.guardrails.checks import check_behaviour, check_examples
+from pipeline.guardrails.conditions import AllOf, Compare, Known
 from pipeline.guardrails.lines import line_of
-from tests.guardrails.shipped import CATALOGUE, PRODUCTS
+from pipeline.guardrails.rules import RuleFile
+from tests.guardrails.shipped import CATALOGUE, PRODUCTS, SmallFact
 
 GOOD = """\
 id: g21-car-t-ecog-3-or-worse
@@ -88,6 +94,11 @@ HOSTILE = [
     ("not known passes", WHEN, f"when: {{all: [{{fact: hiv, known: true}}, {ECOG}]}}", PASSES),
     ("weak unknown", "when_unknown: indeterminate", "when_unknown: caution", "of a block must be indeterminate"),
     ("clear unknown", "when_unknown: indeterminate", "when_unknown: clear", "when_unknown: "),
+    ("no condition", f"{WHEN}\n", "", "when: missing"),
+    ("an id that is a list", "id: g21-car-t-ecog-3-or-worse", "id: [g21-x]", "id: "),
+    ("a day that is no day", "effective_from: 2000-01-01", "effective_from: 2000-02-30", "effective_from: wanted"),
+    ("review on the first day", "review_by: 2027-05-23", "review_by: 2000-01-01", "review_by must be later"),
+    ("evidence before 1", "evidence_id: G21", "evidence_id: G00", "evidence_id: "),
     ("no source", "source:\n  document: EBMT/EHA CAR T recommendations\n  section: Table 1\n", "", "source: missing"),
     ("empty source", "section: Table 1", 'section: ""', "source.section"),
     ("no owner", "owner: clinical-safety\n", "", "owner: missing"),
@@ -125,6 +136,140 @@ def test_a_hostile_rule_file_is_refused_with_file_field_and_what_was_wanted(old,
     with pytest.raises(RuleError, match=message) as problem:
         read(GOOD.replace(old, new, 1))
     assert "bad.yaml" in str(problem.value)
+
+
+SHORTEST = [("title", 8), ("reason", 8), ("action", 4), ("owner", 3), ("source.document", 3), ("source.section", 1)]
+
+
+@pytest.mark.parametrize(("field", "shortest"), SHORTEST)
+def test_words_may_be_as_short_as_this_and_no_shorter(field, shortest):
+    def problems_at(number: int) -> list[str]:
+        problems: list[str] = []
+        line = rf"(?m)^( *{field.removeprefix('source.')}): .*$"
+        written = re.sub(line, rf'\g<1>: "{"x" * number}"', GOOD)
+        read_declared(RuleFile, parse_yaml(written, "bad.yaml"), "bad.yaml", problems)
+        return problems
+
+    assert problems_at(shortest) == []
+    assert [problem.split(": ")[:2] for problem in problems_at(shortest - 1)] == [["bad.yaml", field]]
+
+
+@pytest.mark.parametrize("evidence", ["G01", "G09", "G10", "G49", "G52", "P00", "P50"])
+def test_a_rule_is_of_one_of_52_candidates_or_of_your_own(evidence):
+    text = GOOD.replace("G21", evidence).replace("g21", evidence.lower())
+
+    assert read(text).rules[0].id == f"{evidence.lower()}-car-t-ecog-3-or-worse"
+
+
+def told(text: str) -> list[str]:
+    """Return the problems of a rule, without the name of the file."""
+    try:
+        read(text)
+    except RuleError as problem:
+        heading, *lines = str(problem).splitlines()
+        assert heading == f"guardrails: {len(lines)} problem(s)"
+        return [line.removeprefix("  - bad.yaml: ") for line in lines]
+    return []
+
+
+@pytest.mark.parametrize(("product", "jurisdiction", "status", "problems"), [
+    ("cilta_cel", "us", "active", []),
+    ("cilta_cel", "eu", "active", ["eu recalled"]),
+    ("cilta_cel", "any", "active", ["eu recalled"]),
+    ("cilta_cel", "any", "draft", []),
+    ("elranatamab", "any", "active", []),
+    ("dara_len_dex", "any", "active", ["us missing", "eu missing"]),
+    ("dara_len_dex", "us", "active", ["us missing"]),
+])  # fmt: skip
+def test_an_active_rule_reads_verified_labels_of_its_jurisdiction_only(product, jurisdiction, status, problems):
+    text = GOOD.replace(CLASS, f"{{product: [{product}]}}").replace("status: active", f"status: {status}")
+    text = text.replace("jurisdiction: any", f"jurisdiction: {jurisdiction}")
+    text = text.replace(WHEN, "when: {label: approval_status, is: not_approved}")
+    for ecog, label in (("2", "approved"), ("3", "not_approved"), ("null", "null")):
+        text = text.replace(f"{{ecog: {ecog}}}", f"{{label.approval_status: {label}}}")
+
+    assert told(text) == [
+        f"applies_to: the {where} label of '{product}' is {what}; an active rule reads verified labels only"
+        for where, what in (problem.split() for problem in problems)
+    ]
+
+
+NONE_TRIPS = "examples: none trips the rule; give at least one that does"
+NONE_PASSES = "examples: none passes it; give at least one that does"
+NONE_UNKNOWN = "examples: none leaves it unknown; give at least one that does"
+GIVES = "the rule gives '{}' here, the example says '{}'; one of them is wrong"
+WRONG_EXAMPLES = [
+    # example | in its place | what is told | its kind, that is then missing
+    ("{ecog: 3}", '{ecog: "3"}', "[1].given.ecog: got '3', wanted a number, or null", NONE_TRIPS),
+    ("{ecog: 2}", "{}", "[0].given: 'ecog' is missing; write null where it is unknown", NONE_PASSES),
+    ("{ecog: 2}", "{ecog: 2, ecgo: 1}", "[0].given: the rule does not read 'ecgo'; did you mean 'ecog'?", NONE_PASSES),
+    ("{ecog: 2}", "{ecog: 3}", f"[0]: {GIVES.format('blocked', 'clear')}", NONE_PASSES),
+    ("{ecog: 3}", "{ecog: 2}", f"[1]: {GIVES.format('clear', 'blocked')}", NONE_TRIPS),
+    ("{ecog: null}", "{ecog: 2}", f"[2]: {GIVES.format('clear', 'indeterminate')}", NONE_UNKNOWN),
+    ("{ecog: 2}", "{ecog: null}", f"[0]: {GIVES.format('indeterminate', 'clear')}", NONE_PASSES),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "problem", "missing"), WRONG_EXAMPLES)
+def test_a_wrong_example_is_told_once_and_is_not_counted(old, new, problem, missing):
+    assert told(GOOD.replace(old, new)) == [f"examples{problem}", missing]
+
+
+ASKED_OF = {
+    "hiv": Compare("hiv", "is", (True,)),
+    "ecog": Compare("ecog", "ge", (3,), "score"),
+    "sex": Compare("sex", "is", ("male",)),
+    "blank": Compare("blank", "is", ("x",)),
+    "label.approval_status": Compare("label.approval_status", "is", ("approved",)),
+}
+STATUSES = "one of approved, accelerated, conditional, not_approved"
+
+
+@pytest.mark.parametrize(("fact", "value", "wanted"), [
+    ("hiv", True, None), ("hiv", False, None), ("hiv", None, None), ("hiv", 1, "true or false"),
+    ("hiv", "yes", "true or false"), ("ecog", 3, None), ("ecog", 2.5, None), ("ecog", True, "a number"),
+    ("ecog", "3", "a number"), ("sex", "male", None), ("sex", "mael", "one of female, male, unknown"),
+    ("label.approval_status", "approved", None), ("label.approval_status", "yes", STATUSES), ("blank", "x", "one of "),
+])  # fmt: skip
+def test_an_example_gives_values_of_the_facts_own_kind(fact, value, wanted):
+    problems: list[str] = []
+    catalogue = {**CATALOGUE, "blank": SmallFact("blank", "category")}
+
+    check_examples(ASKED_OF[fact], "blocked", "indeterminate", [({fact: value}, "")], "x", catalogue, problems)
+
+    given = [problem for problem in problems if "given" in problem]
+    wrong = f"x: examples[0].given.{fact}: got {value!r}, wanted {wanted}, or null"
+    assert given == ([] if wanted is None else [wrong])
+
+
+KNOWN_AND_BAD = AllOf((Known("ecog", known=True), ASKED_OF["ecog"]))
+NEVER = "can never be true, whatever the facts; check ranges and repeated facts"
+ALWAYS = "is always true; a rule that always fires says nothing about a patient"
+
+
+@pytest.mark.parametrize(("condition", "effect", "problem"), [
+    (ASKED_OF["ecog"], "block", None),
+    (KNOWN_AND_BAD, "caution", None),
+    (KNOWN_AND_BAD, "block", f"{PASSES}; do not guard a block with 'known'"),
+    (Compare("ecog", "lt", (0,), "score"), "caution", NEVER),
+    (Compare("ecog", "ge", (0,), "score"), "caution", ALWAYS),
+])  # fmt: skip
+def test_a_rule_can_fire_and_stay_quiet_and_a_block_lets_no_unknown_pass(condition, effect, problem):
+    problems: list[str] = []
+
+    check_behaviour(condition, effect, "x", CATALOGUE, problems)
+
+    assert problems == ([] if problem is None else [f"x: when: {problem}"])
+
+
+def test_the_digest_is_of_the_rules_alone_however_their_keys_are_ordered():
+    text = GOOD.replace("CAR T-cells at ECOG 3 or worse", "CAR T-cells at ECOG \u2265 3")
+    turned = text.replace(WHEN, "when: {unit: score, ge: 3, fact: ecog}")
+    rules = read(text)
+    canonical = json.dumps([dict(rules.rules[0].text)], sort_keys=True, separators=(",", ":"))
+
+    assert "\\u2265" in canonical
+    assert rules.digest == read(turned).digest == hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def test_all_problems_of_all_files_are_told_at_once():

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RuleError
-from pipeline.guardrails.conditions import Compare, Known
-from pipeline.guardrails.kleene import FactColumns, Truth, at_least, both, either, exclusive, implies, invert
+from pipeline.guardrails.conditions import AllOf, AnyOf, AtLeast, Compare, Known, NotOf
+from pipeline.guardrails.kleene import FactColumns, Truth, at_least, both, either, evaluate, exclusive, implies, invert
 
 T, F, N = True, False, None
 
@@ -56,6 +56,29 @@ def test_the_published_tables_have_39_cases():
     assert len(BINARY) + 3 == 39
 
 
+YES, NO, OPEN = (Known(name, known=True) for name in ("yes", "no", "open"))
+JOINED = [
+    (NO, F),
+    (NotOf(YES), F),
+    (AllOf((YES, YES, OPEN)), N),
+    (AllOf((YES, NO, OPEN)), F),
+    (AllOf((NO, YES)), F),
+    (AllOf((YES, YES)), T),
+    (AnyOf((NO, NO, OPEN)), N),
+    (AnyOf((NO, YES, OPEN)), T),
+    (AnyOf((YES, NO)), T),
+    (AnyOf((NO, NO)), F),
+    (AtLeast(1, (YES, NO, OPEN)), T),
+    (AtLeast(2, (YES, NO, OPEN)), N),
+    (AtLeast(2, (YES, NO, NO)), F),
+]
+
+
+@pytest.mark.parametrize(("condition", "expected"), JOINED)
+def test_a_condition_is_as_true_as_its_parts_joined(condition, expected):
+    assert value(evaluate(condition, lambda leaf: truth({"yes": T, "no": F, "open": N}[leaf.fact]))) is expected
+
+
 COMPARISONS = [
     # operator, constants, below, equal, above
     ("lt", (3,), T, F, F),
@@ -95,9 +118,9 @@ def test_numbers_are_read_from_any_column_type_of_numbers(dtype):
     assert answer.known.tolist() == [T, T, F]
 
 
-@pytest.mark.parametrize("dtype", ["boolean", "float64", "object"])
+@pytest.mark.parametrize("dtype", ["boolean", "float64", "Float64", "Int64", "object"])
 def test_yes_and_no_are_read_from_booleans_and_from_one_and_zero(dtype):
-    column = pd.Series([True, False, None], dtype="boolean").astype("Float64" if dtype == "float64" else dtype)
+    column = pd.Series([True, False, None], dtype="boolean").astype("Float64" if "loat" in dtype else dtype)
     frame = pd.DataFrame({"hiv": column.astype(dtype)})
 
     yes = FactColumns(frame).truth(Compare("hiv", "is", (True,)))
@@ -149,15 +172,41 @@ def test_a_missing_column_is_named_in_the_error():
 
 
 def test_a_column_of_another_type_is_named_without_its_values():
-    with pytest.raises(RuleError, match="column 'hiv'") as problem:
+    with pytest.raises(RuleError, match=r"column 'hiv' is (str|object), a rule reads it as boolean") as problem:
         FactColumns(pd.DataFrame({"hiv": ["secret-token"]})).truth(Compare("hiv", "is", (True,)))
     assert "secret-token" not in str(problem.value)
 
 
+def test_what_a_label_says_is_the_same_in_every_row():
+    facts = FactColumns(pd.DataFrame({"ecog": [1.0, 2.0]})).given({"label.status": "approved", "label.price": None})
+    asked = {
+        Compare("label.status", "in", ("approved", "conditional")): T,
+        Compare("label.status", "is", ("conditional",)): F,
+        Compare("label.price", "is", ("approved",)): N,
+        Known("label.status", known=True): T,
+        Known("label.price", known=True): F,
+    }
+    for leaf, expected in asked.items():
+        answer = facts.truth(leaf)
+        assert [value(Truth(answer.true[i : i + 1], answer.known[i : i + 1])) for i in (0, 1)] == [expected] * 2
+
+
 def test_yes_and_no_are_not_read_from_other_numbers():
-    for dtype, said in (("float64", "is float64, a rule reads"), ("Float64", "has 1 of 3 values other than 1 and 0")):
-        with pytest.raises(RuleError, match=f"column 'hiv' {said}"):
-            FactColumns(pd.DataFrame({"hiv": [2.0, 1.0, None]}, dtype=dtype)).truth(Compare("hiv", "is", (True,)))
+    for dtype in ("float64", "Float64"):
+        with pytest.raises(RuleError, match="column 'hiv' has 2 of 5 values other than 1 and 0"):
+            FactColumns(pd.DataFrame({"hiv": [2.0, 1.0, None, 0.0, -1.0]}, dtype=dtype)).truth(
+                Compare("hiv", "is", (True,))
+            )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64"])
+def test_an_infinite_number_is_neither_yes_nor_no(dtype):
+    column = pd.Series([np.inf, -np.inf, 1.0, 0.0], dtype=dtype)
+
+    answer = FactColumns(pd.DataFrame({"hiv": column})).truth(Compare("hiv", "is", (True,)))
+
+    assert answer.true.tolist() == [F, F, T, F]
+    assert answer.known.tolist() == [F, F, T, T]
 
 
 three = st.sampled_from([T, F, N])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.guardrails import RuleSet, apply_rules, parse_overrides, settling_facts, what_to_obtain
-from pipeline.guardrails.conditions import AllOf, AnyOf, Compare
+from pipeline.guardrails.conditions import AllOf, AnyOf, Compare, Known
 from pipeline.guardrails.grid import UNKNOWN, grid_of
 from pipeline.vocabulary import VERDICTS
 from tests.guardrails import plainly
@@ -170,6 +170,17 @@ def test_one_answer_can_settle_two_rules_of_which_the_second_alone_would_need_tw
     assert settling({"a": {"hiv": None, "hcv_rna": None}}, rules=rules)["a car_t"] == ("cilta_cel", ("hiv",), True)
 
 
+def test_one_answer_can_settle_two_rules_that_ask_for_action():
+    hiv, hcv = Compare("hiv", "is", (True,)), Compare("hcv_rna", "is", (True,))
+    asking = [block("g01-x", hiv), block("g02-x", AllOf((hiv, hcv)))]
+    action = "action_required"
+    rules = RuleSet(tuple(replace(rule, effect=action, when_unknown=action) for rule in asking), "x")
+    verdicts, facts = judge({"a": {"hiv": None, "hcv_rna": None}}, rules=rules)
+    table = settling_facts(verdicts, facts, rules, PRODUCTS, CATALOGUE, verdict=action)
+
+    assert table.set_index("modality").loc["car_t", "facts"] == ("hiv",)
+
+
 def test_the_fewest_facts_are_found_even_where_leaving_out_one_by_one_keeps_more():
     one, two, three = (Compare(fact, "is", (True,)) for fact in ("hiv", "hcv_rna", "hbsag"))
     rules = RuleSet((block("g01-x", AnyOf((AllOf((one, two)), AllOf((one, three))))),), "x")
@@ -177,6 +188,27 @@ def test_the_fewest_facts_are_found_even_where_leaving_out_one_by_one_keeps_more
 
     assert settling(people, rules=rules)["a car_t"] == ("cilta_cel", ("hiv", "hcv_rna"), True)
     assert "b car_t" not in settling(people, rules=rules)
+
+
+def test_decisions_that_wait_for_the_same_rule_but_know_different_facts_are_told_apart():
+    both = AllOf((Compare("hiv", "is", (True,)), Compare("hcv_rna", "is", (True,))))
+    rules = RuleSet((block("g01-x", both),), "x")
+    people = {"a": {"hiv": None, "hcv_rna": None}, "b": {"hiv": None, "hcv_rna": True}}
+
+    found = settling(people, rules=rules)
+    assert found["a car_t"] == ("cilta_cel", ("hiv", "hcv_rna"), True)
+    assert found["b car_t"] == ("cilta_cel", ("hiv",), True)
+
+
+@pytest.mark.parametrize(("few", "many", "found"), [(1, 2, 1), (2, 3, 2), (3, 4, 3), (4, 5, 5)])
+def test_up_to_three_facts_are_found_behind_a_larger_set_that_would_do_as_well(few, many, found):
+    names = [fact for fact, entry in CATALOGUE.items() if entry.type == "boolean"][: few + many]
+    parts = [AnyOf(tuple(Known(fact, known=False) for fact in side)) for side in (names[:many], names[many:])]
+    rules = RuleSet((block("g01-x", AllOf((*parts, Compare("label.approval_status", "is", ("not_approved",))))),), "x")
+    new = modality("novel", products=(), agents=("anitocabtagene autoleucel",), safety_classes=("t_cell_redirecting",))
+
+    product, asked, whole = settling({"a": dict.fromkeys(names)}, rules=rules, modalities=(new,))["a novel"]
+    assert (product, asked, whole) == ("novel", tuple(names[many:] if found == few else names[:many]), True)
 
 
 def test_a_rule_that_is_unknown_without_a_block_is_not_waited_for():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
 from dataclasses import replace
 
@@ -226,6 +227,7 @@ WRONG = [
         "rule_id: no such rule; did you mean 'g21-car-t-ecog-3-or-worse'",
     ),
     ("no date", "date", pd.NaT, "date: missing"),
+    ("no cell", "date", pd.NA, "date: missing"),
     ("date of another kind", "date", "20.11.2026", "date: wanted an ISO date such as"),
     ("date without dashes", "date", "20261120", "date: wanted an ISO date such as"),
     ("no such day", "date", "2026-02-30", "date: wanted an ISO date such as"),
@@ -273,6 +275,15 @@ def test_dates_may_be_dates_and_cells_may_have_spaces_around_them():
 
     assert parse_overrides([row], RULES) == parse_overrides([GOOD], RULES)
     assert parse_overrides([{**GOOD, "date": pd.Timestamp("2026-11-20")}], RULES).rows[0].date == "2026-11-20"
+
+
+def test_the_digest_is_that_of_the_rows_as_json_with_sorted_names_and_no_spaces():
+    text = (
+        '[{"by_role":"treating haematologist","date":"2026-11-20","decision_id":"a",'
+        f'"reason":"fit again after transfusion","rule_id":"{ECOG}"}}]'
+    )
+
+    assert parse_overrides([GOOD], RULES).digest == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_digest_depends_on_what_is_overridden_and_not_on_the_order_of_rows():

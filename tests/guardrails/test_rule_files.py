@@ -15,9 +15,11 @@ from pipeline.guardrails import describe, evidence_table, in_words, parse_rules,
 from pipeline.guardrails.checks import truth_of_one
 from pipeline.guardrails.conditions import AnyOf, Compare, leaves_of
 from pipeline.guardrails.grid import FALSE, TRUE, UNKNOWN, grid_of
-from pipeline.guardrails.rules import Rule
+from pipeline.guardrails.plan import label_facts, plan
+from pipeline.guardrails.rules import AppliesTo, Rule, RuleSet
 from pipeline.vocabulary import VERDICTS, Drug, DrugCatalogue, LabelFacts
-from tests.guardrails.shipped import CATALOGUE, CONFIGS, FILES, PRODUCTS, RULES
+from tests.guardrails import plainly
+from tests.guardrails.shipped import CATALOGUE, CONFIGS, FILES, MODALITIES, PRODUCTS, RULES, modality
 
 BY_ID = {rule.id: rule for rule in RULES.rules}
 every_rule = pytest.mark.parametrize("rule", RULES.rules, ids=lambda rule: rule.id)
@@ -160,6 +162,81 @@ def expected_of(label: LabelFacts) -> set[tuple[str, str, tuple[Any, ...]]]:
     if label.requires_progression_on_last_line:
         asked.add(("progression_on_last_line", "is", (False,)))
     return asked
+
+
+@pytest.mark.parametrize(("lists", "covered"), [
+    ({"product": ("ide_cel",)}, "ide_cel"),
+    ({"modality": ("car_t",)}, "cilta_cel ide_cel"),
+    ({"safety_class": ("adc", "car_t")}, "belantamab_bpd belantamab_bvd cilta_cel ide_cel"),
+    ({"target": ("slamf7",)}, "elo_pom_dex"),
+    ({"target": ("fcrh5",)}, ""),
+    ({"agent": ("teclistamab", "selinexor")}, "sel_bort_dex teclistamab teclistamab_daratumumab"),
+    ({"modality": ("adc",), "agent": ("bortezomib",)}, "belantamab_bvd"),
+    ({}, " ".join(product.id for product in PRODUCTS)),
+])  # fmt: skip
+def test_a_rule_covers_products_that_match_every_list_it_gives(lists, covered):
+    applies_to = AppliesTo(**lists, everything=not lists)
+
+    assert applies_to.lists() == lists
+    assert " ".join(product.id for product in PRODUCTS if applies_to.covers(product)) == covered
+
+
+def test_a_rule_may_cover_a_target_or_an_agent_of_no_or_some_product():
+    name = "g21-car-t-ecog-3-or-worse.yaml"
+    for lists in ({"target": ["fcrh5"]}, {"target": ["bcma"], "agent": ["idecabtagene vicleucel"]}):
+        assert len(parse_rules({name: {**FILES[name], "applies_to": lists}}, CATALOGUE, PRODUCTS).rules) == 1
+
+
+@pytest.mark.parametrize("jurisdiction", ["us", "eu"])
+def test_active_rules_of_a_jurisdiction_run_in_the_order_of_their_names(jurisdiction):
+    turned = RuleSet(tuple(reversed(RULES.rules)), "turned")
+    own = [file for file in FILES.values() if file["jurisdiction"] in (jurisdiction, "any")]
+
+    assert [rule.id for rule in turned.running(jurisdiction, include_drafts=True)] == sorted(file["id"] for file in own)
+    active = sorted(file["id"] for file in own if file["status"] == "active")
+    assert [rule.id for rule in turned.running(jurisdiction)] == active
+
+
+def test_the_facts_of_all_rules_are_those_their_files_name():
+    leaves = [leaf for file in FILES.values() for leaf in plainly.leaves(file["when"])]
+    named = {leaf[key] for leaf in leaves for key in ("fact", "times") if key in leaf}
+
+    assert RULES.facts() == tuple(sorted(named))
+    assert any("label" in leaf for leaf in leaves)
+
+
+@pytest.mark.parametrize("drafts", [False, True])
+@pytest.mark.parametrize("jurisdiction", ["us", "eu"])
+def test_a_plan_puts_a_rule_once_to_every_product_it_covers_with_its_label(jurisdiction, drafts):
+    planned = plan(RULES, PRODUCTS, MODALITIES, jurisdiction=jurisdiction, include_drafts=drafts)
+    products = [product for _, product in planned.offered]
+
+    assert planned.modalities == tuple(each.id for each in MODALITIES)
+    assert [name for name, _ in planned.offered] == [product.modality for product in products]
+    assert [products[place].modality for place in planned.products_of("adc")] == ["adc", "adc"]
+    asked = [(group.rule.id, place, group.label) for group in planned.asked for place in group.products]
+    wanted = [
+        (rule.id, place, label_facts(product, jurisdiction) if "label." in str(rule.facts) else {})
+        for rule in RULES.running(jurisdiction, include_drafts=drafts)
+        for place, product in enumerate(products)
+        if rule.applies_to.covers(product)
+    ]
+    assert sorted(asked, key=str) == sorted(wanted, key=str)
+    assert len({(group.rule.id, str(group.label)) for group in planned.asked}) == len(planned.asked)
+
+
+def test_a_plan_leaves_out_rules_that_cover_nothing_offered_and_drafts():
+    lone = modality("other", products=(), safety_classes=("adc",))
+    named = modality("named", products=(), agents=("selinexor",))
+    planned = plan(RULES, PRODUCTS, (lone, named), jurisdiction="us")
+
+    assert [(product.id, product.agents, product.safety_classes) for _, product in planned.offered] == [
+        ("other", ("other",), ("adc",)),
+        ("named", ("selinexor",), ()),
+    ]
+    assert all(group.products for group in planned.asked)
+    assert {group.rule.id for group in planned.asked} < {rule.id for rule in planned.running}
+    assert all(rule.status == "active" for rule in planned.running)
 
 
 def test_the_set_of_rules_has_one_digest_whatever_the_order_of_files():

@@ -26,7 +26,7 @@ from pipeline.guardrails import (
     products_offered,
     structural_zero,
 )
-from pipeline.guardrails.conditions import AllOf, Compare
+from pipeline.guardrails.conditions import AllOf, Compare, Known
 from pipeline.guardrails.grid import UNKNOWN, grid_of
 from pipeline.guardrails.kleene import FactColumns
 from pipeline.guardrails.verdicts import missing_facts
@@ -314,6 +314,13 @@ def test_the_missing_facts_of_a_rule_with_too_many_situations_are_all_that_are_u
     assert missing.tolist() == [("f2", "f7"), (), ("f9",)]
 
 
+def test_a_fact_that_need_not_be_known_is_not_missing():
+    condition = AllOf((Compare("a", "is", (True,)), Known("b", known=False)))
+    frame = pd.DataFrame({"a": [pd.NA], "b": [pd.NA]}, dtype="boolean")
+
+    assert missing_facts(condition, FactColumns(frame), np.array([True])).tolist() == [("a",)]
+
+
 def test_findings_come_worst_first_then_by_rule():
     verdicts = judge({"b": {"ecog": 2.0, "spo2": None, "active_infection": True}, "a": {}})
     found = verdicts.findings[verdicts.findings["product"] == "cilta_cel"]
@@ -348,6 +355,14 @@ def test_nothing_is_judged_where_there_are_no_decisions():
         assert getattr(verdicts, name).empty
         assert (getattr(verdicts, name).dtypes == getattr(filled, name).dtypes).all()
     assert structural_zero(verdicts).empty
+
+
+def test_without_modalities_nothing_is_judged():
+    facts = facts_of_people({"a": {"ecog": 3.0}})
+    answers = answer_rules(facts, plan(RULES, PRODUCTS, (), jurisdiction="us"), decision_dates=days_of(facts))
+
+    assert answers.products.shape == answers.modalities.shape == (0, 1)
+    assert judge({"a": {"ecog": 3.0}}, modalities=()).modalities.empty
 
 
 def people_at_random(number: int, seed: int) -> dict[str, dict[str, object]]:
@@ -434,7 +449,7 @@ def test_forgetting_facts_never_makes_a_blocked_product_one_that_may_be_ranked(j
     assert (before == BLOCKED).sum() > 1000
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 40, 41])
+@pytest.mark.parametrize("chunk", [0, 1, 7, 40, 41])
 def test_pieces_put_together_are_the_whole(chunk):
     facts = random_facts(40, seed=4)
     overrides = parse_overrides(
@@ -451,7 +466,7 @@ def test_pieces_put_together_are_the_whole(chunk):
         apply_rules_in_chunks(facts, RULES, PRODUCTS, MODALITIES, decision_dates=days, overrides=overrides, chunk=chunk)
     )
 
-    assert len(pieces) == -(-40 // chunk)
+    assert len(pieces) == -(-40 // max(chunk, 1))
     for name in ("products", "modalities", "findings"):
         together = pd.concat([getattr(piece, name) for piece in pieces], ignore_index=True)
         pd.testing.assert_frame_equal(together, getattr(whole, name))

@@ -58,7 +58,13 @@ WORDS = {
     "unit": "zqxunit",
     "measurement code": "zqxmarker",
     "finding code": "zqxsyndrome",
+    "race of ten": "zqxtenrace",
+    "site of ten": "Zqxten Valley Practice",
 }
+ASIDE = {"override reason": "zqxbecause", "override role": "zqxattending", "override of nobody": "ZQXSTRANGER9"}
+ASIDE_DATE = "1931-02-03"
+FREQUENT_ROLE = "treating haematologist"
+LABEL, OTHER_LABEL = "g03-us-teclistamab-label", "g10-us-belantamab-bpd-not-labelled"
 NUMBERS = {"distance": 7777.25, "ferritin": 41234.5}
 AGE = 97
 SOME_RULES = 12
@@ -89,11 +95,11 @@ def spellings_of_date(date: str) -> list[str]:
 
 def patterns(birth_date: str) -> dict[str, re.Pattern[str]]:
     """Return what to search for, by name of the canary."""
-    found = {name: re.compile(re.escape(word), re.IGNORECASE) for name, word in WORDS.items()}
-    exact = {"birth date": spellings_of_date(birth_date)}
+    found = {name: re.compile(re.escape(word), re.IGNORECASE) for name, word in (WORDS | ASIDE).items()}
+    exact = {"birth date": spellings_of_date(birth_date), "override date": spellings_of_date(ASIDE_DATE)}
     exact |= {name: spellings_of_number(value) for name, value in NUMBERS.items()}
     for name, texts in exact.items():
-        found[name] = re.compile(rf"(?<![\w.,])(?:{'|'.join(map(re.escape, texts))})(?![\w]|[.,]\d)")
+        found[name] = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, texts))})(?!\w|\.\d)")
     # 97 alone is everywhere; it is a canary beside the word age, or before the word years.
     found["age"] = re.compile(rf"\bage\b[^a-z]{{0,40}}?\b{AGE}(\.0)?\b|\b{AGE}(\.0)?[ _-]years?\b", re.IGNORECASE)
     return found
@@ -157,6 +163,11 @@ def plant(tables: Mapping[str, pd.DataFrame]) -> tuple[Tables, str]:
         WORDS["ethnicity"],
         SITE,
     ]
+    most_decided = (
+        decisions.loc[decisions["patient_id"] != PATIENT, "patient_id"].value_counts().index[: SMALL_CELL - 1]
+    )
+    patients.loc[patients["patient_id"].isin(most_decided), "race"] = WORDS["race of ten"]
+    decisions.loc[decisions["patient_id"].isin(most_decided), "site_id"] = WORDS["site of ten"]
     day = (pd.Timestamp(chosen["decision_date"]) - pd.Timedelta(days=3)).strftime("%Y-%m-%d")
     taken = [("distance_km", NUMBERS["distance"], "km"), ("ferritin", NUMBERS["ferritin"], "ng/mL")]
     taken += [("crp", 3.5, WORDS["unit"]), (WORDS["measurement code"], 2.5, "U")]
@@ -176,6 +187,19 @@ def plant(tables: Mapping[str, pd.DataFrame]) -> tuple[Tables, str]:
 
 def one_of(table: pd.DataFrame) -> dict[str, Any]:
     return {str(name): value for name, value in table[table["patient_id"] == PATIENT].iloc[0].items()}
+
+
+def aside(folder: Path, decisions: list[str]) -> Path:
+    """Write rules set aside: ten in a role of few, the planted decision's among them, the others in a frequent role."""
+    few = [DECISION, *(name for name in decisions if name != DECISION)][: SMALL_CELL - 2]
+    rows = [(name, LABEL, ASIDE["override role"].title()) for name in [*few, ASIDE["override of nobody"]]]
+    rows += [(name, OTHER_LABEL, FREQUENT_ROLE) for name in decisions]
+    table = pd.DataFrame(rows, columns=["decision_id", "rule_id", "by_role"])
+    folder.mkdir()
+    table.assign(reason=ASIDE["override reason"], date=ASIDE_DATE).to_csv(folder / "aside.csv", index=False)
+    barred = table.assign(reason=ASIDE["override reason"], date=ASIDE_DATE, rule_id=ASIDE["override reason"])
+    barred.to_csv(folder / "wrong.csv", index=False)
+    return folder / "aside.csv"
 
 
 def added(table: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -219,7 +243,7 @@ class Walk:
 
     def files(self) -> list[Path]:
         """Return every file that the commands wrote, wherever they were told to or not."""
-        own = [self.home / name for name in ("records", "fresh", "configs")]
+        own = [self.home / name for name in ("records", "fresh", "configs", "aside")]
         written = [path for path in sorted(self.home.rglob("*")) if path.is_file()]
         return [path for path in written if not any(path.is_relative_to(folder) for folder in own)]
 
@@ -278,6 +302,9 @@ def walk(config: Path, planted_new: tuple[Tables, str]) -> Walk:
     write_records(new, home / "fresh", stamp={"simulated": "true", "note": NOTE})
     records, fresh, run, workspace = (home / name for name in ("records", "fresh", "run", "workspace"))
     new_model = ("--model", "models:/mmrank@champion", "--workspace", workspace)
+    overrides = aside(home / "aside", list(new["decisions"]["decision_id"]))
+    given, wrong = ("--overrides", overrides), ("--overrides", overrides.with_name("wrong.csv"))
+    overridden = home / "overridden"
     with elsewhere(home) as log:
         said = (
             say("check", records, "--config", config, "--out", home / "check.json"),
@@ -291,6 +318,12 @@ def walk(config: Path, planted_new: tuple[Tables, str]) -> Walk:
             say("explain", fresh, *new_model, "--decision", f"{DECISION}X", "--out", home / "none.html"),
             say("predict", fresh, *new_model, "--out", home / "predictions"),
             say("train", records, "--config", config, "--out", run, "--workspace", workspace),
+            say("predict", fresh, *new_model, *given, "--out", overridden),
+            say("explain", fresh, *new_model, *given, "--decision", DECISION, "--out", home / "set-aside.html"),
+            say("review", *new_model, "--predictions", overridden, "--out", home / "batch.html"),
+            say("predict", fresh, *new_model, *wrong, "--out", home / "wrong"),
+            say("explain", fresh, *new_model, *wrong, "--decision", DECISION, "--out", home / "none.html"),
+            say("predict", fresh, *new_model, "--out", overridden, "--resume"),
         )
     walked = Walk(home, patterns(birth_date), said, log.getvalue())
     walked.found.update({path: search_file(path, walked.sought) for path in walked.files()})
@@ -308,7 +341,8 @@ def is_model_file(path: Path) -> bool:
 
 def is_answer(path: Path) -> bool:
     """Whether a file is where a person's own values belong: a case card or the predictions."""
-    return path.name in ("card.html", "named.html") or (path.parent.name == "predictions" and path.suffix == ".parquet")
+    is_batch = path.parent.name in ("predictions", "overridden") and path.suffix == ".parquet"
+    return path.name in ("card.html", "named.html", "set-aside.html") or is_batch
 
 
 # --- the claims
@@ -317,9 +351,19 @@ def is_answer(path: Path) -> bool:
 def test_the_walk_went_where_it_should(walk: Walk) -> None:
     codes = [said.exit_code for said in walk.said]
 
-    assert codes == [0, 0, 0, 0, 0, 0, 10, 10, 10], [said.text[-400:] for said in walk.said if said.exit_code]
+    assert codes == [0, 0, 0, 0, 0, 0, 10, 10, 10, 0, 0, 0, 13, 13, 14], [
+        said.text[-400:] for said in walk.said if said.exit_code
+    ]
     names = {path.name for path in walk.files()}
-    assert {"mlflow.db", "evaluation.json", "check.json", "review.html", "page.html", "model.json"} <= names
+    assert {
+        "mlflow.db",
+        "evaluation.json",
+        "check.json",
+        "review.html",
+        "page.html",
+        "model.json",
+        "batch.html",
+    } <= names
     assert len(walk.files()) > 40
 
 
@@ -327,7 +371,9 @@ def test_every_canary_was_there_to_be_found(walk: Walk) -> None:
     for folder in ("records", "fresh"):
         found = set().union(*(search_file(path, walk.sought) for path in (walk.home / folder).glob("*.parquet")))
 
-        assert found == set(walk.sought) - {"age"}
+        assert found == set(walk.sought) - {"age", "override date", *ASIDE}
+    written = search_file(walk.home / "aside" / "aside.csv", walk.sought)
+    assert written == {"decision", "override date", *ASIDE}
 
 
 @pytest.mark.parametrize("kind", ["text", "gz", "npz", "parquet", "sqlite"])
@@ -362,6 +408,8 @@ def test_the_search_sees_into_every_kind_of_file(walk: Walk, tmp_path: Path, kin
     ("text", "found"),
     [
         ("distance 7777.25 km", {"distance"}),
+        ("3,7777.25,1", {"distance"}),
+        (f"a,{ASIDE_DATE},1", {"override date"}),
         ("7\u202f777.25", {"distance"}),
         ("7.77725e+03", {"distance"}),
         ("41.234,5", {"ferritin"}),
@@ -377,12 +425,17 @@ def test_numbers_are_found_in_usual_formats_and_not_by_chance(walk: Walk, text: 
 
 
 def test_no_canary_is_said_on_the_terminal(walk: Walk) -> None:
-    told = {said.words: search(said.text.encode(), walk.sought) for said in walk.said}
+    told = [(said.words, search(said.text.encode(), walk.sought)) for said in walk.said]
     # The terminal of `explain` is a case card: it may name the values of the case, never the person.
     own_values = {*NUMBERS, "age"}
-    leaks = {words: names - own_values if words[0] == "explain" else names for words, names in told.items()}
+    overridden = {"override reason", "override role"}
+    leaks = []
+    for words, names in told:
+        is_aside = str(walk.home / "set-aside.html") in words
+        own = own_values | overridden if is_aside else own_values
+        leaks.append((words, names - own if words[0] == "explain" else names))
 
-    assert {words: names for words, names in leaks.items() if names} == {}
+    assert [(words, names) for words, names in leaks if names] == []
 
 
 def test_no_canary_is_in_the_log_of_any_library(walk: Walk) -> None:
@@ -403,10 +456,12 @@ def test_nothing_is_left_in_temporary_folders_or_where_the_command_was_called(wa
 
 
 def test_predictions_hold_the_identifiers_and_no_other_word(walk: Walk) -> None:
-    found = hits(walk, lambda path: path.parent.name == "predictions")
+    found = hits(walk, lambda path: path.parent.name in ("predictions", "overridden"))
 
-    assert list(found) == ["predictions/part-00000.parquet"]
+    assert list(found) == ["overridden/part-00000.parquet", "predictions/part-00000.parquet"]
     assert found["predictions/part-00000.parquet"] - {*NUMBERS, "age"} == OWN_IDENTIFIERS
+    told = OWN_IDENTIFIERS | {"override reason", "override role", "override date"}
+    assert found["overridden/part-00000.parquet"] - {*NUMBERS, "age"} == told
 
 
 def test_a_case_card_names_the_person_only_when_asked(walk: Walk) -> None:
@@ -416,10 +471,98 @@ def test_a_case_card_names_the_person_only_when_asked(walk: Walk) -> None:
     assert OWN_IDENTIFIERS <= named <= OWN_IDENTIFIERS | {*NUMBERS, "age"}
 
 
+def test_a_card_of_an_overridden_rule_tells_reason_and_role_and_names_nobody(walk: Walk) -> None:
+    found = walk.found[walk.home / "set-aside.html"]
+
+    assert {"override reason", "override role"} <= found
+    assert found <= {"override reason", "override role", "override date", *NUMBERS, "age"}
+
+
+def test_the_review_of_a_batch_tells_frequent_roles_and_no_rare_one(walk: Walk) -> None:
+    predictions = pd.read_parquet(walk.home / "overridden", columns=["decision_id", "overrides"])
+    used = {
+        (decision, entry["by_role"])
+        for decision, entries in zip(predictions["decision_id"], predictions["overrides"], strict=True)
+        for entry in entries
+    }
+    counts = pd.Series([role for _, role in used]).value_counts()
+    text = (walk.home / "batch.html").read_text()
+
+    assert 0 < counts[ASIDE["override role"].title()] < SMALL_CELL <= counts[FREQUENT_ROLE]
+    assert "roles with fewer than 11 overrides each" in text
+    assert FREQUENT_ROLE in text
+    assert walk.found[walk.home / "batch.html"] == set()
+
+
+def test_refused_overrides_leave_nothing_behind(walk: Walk) -> None:
+    assert not (walk.home / "wrong").exists()
+    assert not (walk.home / "none.html").exists()
+
+
+def identifiers(folder: Path) -> set[str]:
+    """Return every identifier and every date that the records hold."""
+    found: set[str] = set()
+    for path in folder.glob("*.parquet"):
+        table = pd.read_parquet(path)
+        names = [name for name in table if str(name).endswith(("_id", "_date", "_at"))]
+        found |= {str(value)[:100] for name in names for value in table[name].dropna().unique()}
+    return found
+
+
+def test_the_warnings_of_training_are_told_in_counts_and_rows(walk: Walk) -> None:
+    said = next(said for said in walk.said if said.words[0] == "train")
+    text = " ".join(said.text.split())
+    warned = re.findall(r"warning: (.*?)(?= warning: |$)", text.split(" Learning ")[0])
+    words = set(re.findall(r"[\w-]+", " ".join(warned)))
+
+    for place in ("decisions.modality", "measurements.unit", "measurements.code", "findings.code", "drugs.drug"):
+        assert any(line.startswith(place) for line in warned), place
+    assert words & identifiers(walk.home / "records") == set()
+    assert search(" ".join(warned).encode(), walk.sought) == set()
+
+
+def test_reports_name_no_site_and_tell_no_date_of_a_record(walk: Walk) -> None:
+    reports = [walk.home / name for name in ("run/evaluation.json", "run/review.html", "page.html", "batch.html")]
+    sites = set(pd.read_parquet(walk.home / "records" / "decisions.parquet")["site_id"].dropna())
+    known = identifiers(walk.home / "records") | identifiers(walk.home / "fresh")
+    days = {day for day in known if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)}
+    spelled = {text for day in days for text in spellings_of_date(day)}
+    evaluation = json.loads(reports[0].read_text())
+    spelled -= {*spellings_of_date(evaluation["created"][:10]), str(evaluation["seed"])}
+    assert len(sites) > 2
+    assert len(days) > 1000
+
+    for path in reports:
+        text = path.read_text()
+        written = re.findall(r"\b\d{4}[-/]\d\d[-/]\d\d\b|\b\d\d?[-./]\d\d?[-./]\d{4}\b|\b[12]\d{7}\b", text)
+        written += re.findall(r"\b\d\d? [A-Z][a-z]+ \d{4}\b|\b[A-Z][a-z]+ \d\d?, \d{4}\b", text)
+        assert [site for site in sites if re.search(rf"\b{re.escape(site)}\b", text, re.IGNORECASE)] == [], path.name
+        assert set(written) & spelled == set(), path.name
+
+
+def test_new_sections_tell_groups_of_eleven_or_more_and_the_month_of_the_cut(walk: Walk) -> None:
+    evaluation = json.loads((walk.home / "run" / "evaluation.json").read_text())
+    groups = pd.DataFrame(evaluation["rules"]["subgroups"])
+    levels = groups.groupby("subgroup")["level"].agg(set)
+
+    assert evaluation["balance"]["pairs"] != []
+    assert re.fullmatch(r"\d{4}-\d{2}", evaluation["temporal"]["cut"])
+    assert levels["race"] <= {"white", "black", "asian", "other", "unknown"}
+    assert all(re.fullmatch(r"site \d|other sites|unknown", level) for level in levels["site"])
+    assert len(levels["site"]) > 2
+
+
 def test_no_rare_word_is_in_the_model_files(walk: Walk) -> None:
     found = hits(walk, is_model_file)
 
-    assert {name: names & set(WORDS) for name, names in found.items() if names & set(WORDS)} == {}
+    rare = set(WORDS) - {"site of ten"}
+    assert {name: names & rare for name, names in found.items() if names & rare} == {}
+
+
+def test_no_site_of_fewer_than_eleven_people_is_in_the_model_files(walk: Walk) -> None:
+    found = hits(walk, is_model_file)
+
+    assert [name for name, names in found.items() if "site of ten" in names] == []
 
 
 def test_no_extreme_value_is_in_the_model_files(walk: Walk) -> None:
@@ -592,3 +735,59 @@ def test_broken_records_are_refused_without_a_word_of_them(
     told = search(text.encode(), sought)
     told |= search_file(account, sought) if account.exists() else set()
     assert told == set(), text
+
+
+# --- wrong overrides
+
+
+HEAD = "decision_id,rule_id,reason,by_role,date\n"
+ROW = f"{DECISION},{LABEL},zqxbecause,zqxattending,1924-03-07\n"
+ENTRY = {
+    "decision_id": DECISION,
+    "rule_id": LABEL,
+    "reason": "zqxbecause",
+    "by_role": "zqxattending",
+    "date": "1924-03-07",
+}
+HELD = "g05-teclistamab-daratumumab-cd38-refractory"
+WRONG: dict[str, tuple[str, bytes]] = {
+    "an unknown rule": ("csv", (HEAD + ROW.replace(LABEL, "g03-zqxbecause")).encode()),
+    "a rule that holds": ("csv", (HEAD + ROW.replace(LABEL, HELD)).encode()),
+    "a date that is none": ("csv", (HEAD + ROW.replace("1924-03-07", "7 zqxmarch 1924")).encode()),
+    "a cell left empty": ("csv", (HEAD + ROW.replace("zqxattending", "")).encode()),
+    "a column too many": ("csv", (HEAD.strip() + ",zqxnote\n" + ROW.strip() + ",zqxmore\n").encode()),
+    "a row twice": ("csv", (HEAD + ROW * 2).encode()),
+    "no header line": ("csv", (ROW * 2).encode()),
+    "no header line and a cell twice": ("csv", (ROW.replace("zqxattending", DECISION) * 2).encode()),
+    "a cell too many": ("csv", (HEAD + ROW.strip() + f",{PATIENT}\n").encode()),
+    "a quote that never ends": ("csv", (HEAD + ROW.replace(LABEL, f'"{LABEL}')).encode()),
+    "a row that is not UTF-8": ("csv", (HEAD + ROW).encode() + b"ZQX\xff\xfe,,,,\n"),
+    "semicolons": ("csv", (HEAD + ROW).replace(",", ";").encode()),
+    "a damaged Parquet file": ("parquet", b"PAR1zqxbecausePAR1"),
+    "JSON cut in half": ("json", json.dumps([ENTRY]).encode()[:-20]),
+    "JSON with a key twice": ("json", b'[{"zqxbecause": 1, "zqxbecause": 2}]'),
+    "JSON by decision": ("json", json.dumps({DECISION: ENTRY}).encode()),
+    "JSON inside JSON": ("json", json.dumps([ENTRY | {"reason": {"zqxbecause": DECISION}}]).encode()),
+    "JSON with half a character": ("json", json.dumps([ENTRY | {"reason": "zqxbecause \ud800"}]).encode()),
+    "YAML of numbers": ("yaml", b"- {decision_id: 41234, rule_id: zqxrule, reason: 7, by_role: true}\n"),
+    "YAML with an alias": ("yaml", b"- {decision_id: *zqxbecause}\n"),
+    "YAML with a stray colon": ("yaml", b"- reason: zqx: because\n"),
+    "YAML with a key twice": ("yaml", f"- {DECISION}: zqxbecause\n  {DECISION}: zqxbecause\n".encode()),
+    "YAML with a tag": ("yaml", b"- reason: !zqxbecause urgent\n"),
+}
+"""Known to quote a word of the file, or to end in a traceback; the mark goes with the fix."""
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_wrong_overrides_are_refused_without_a_word_of_them(walk: Walk, tmp_path: Path, name: str) -> None:
+    kind, content = WRONG[name]
+    path, out = tmp_path / f"overrides.{kind}", tmp_path / "out"
+    path.write_bytes(content)
+    sought = {"a cell": re.compile(r"zqx|\b(1924|41234)\b", re.IGNORECASE)}
+
+    said = say("predict", walk.home / "fresh", "--model", walk.home / "run", "--overrides", path, "--out", out)
+
+    assert search(content, sought) == {"a cell"}
+    assert said.exit_code == 13, said.text
+    assert not out.exists()
+    assert search(said.text.encode(), sought) == set(), said.text

@@ -118,12 +118,22 @@ def test_time_off_treatment_is_not_learned_where_no_modality_ends(base_setup: Se
 
 @pytest.mark.parametrize("calendar", [True, False])
 def test_the_date_of_a_decision_tells_nothing_without_a_calendar(base_setup: Setup, calendar: bool) -> None:
-    features = pd.DataFrame({"site_id": ["north"] * 20 + ["south"] * 20})
+    people = [f"P{number}" for number in range(40)]
+    features = pd.DataFrame({"site_id": ["north"] * 20 + ["south"] * 20, "patient_id": people})
 
     names = _propensity_names(features, base_setup, calendar=calendar)
 
     assert ("calendar_time" in names) is calendar
     assert {"site_id", "age", "wait_days_car_t"} <= set(names)
+
+
+def test_a_site_counts_by_its_people_not_by_their_decisions(base_setup: Setup) -> None:
+    people = [f"P{number}" for number in range(30)] + [f"Q{number % 10}" for number in range(30)]
+    features = pd.DataFrame({"site_id": ["north"] * 15 + ["south"] * 15 + ["few"] * 30, "patient_id": people})
+
+    _propensity_names(features, base_setup, calendar=True)
+
+    assert list(features["site_id"].cat.categories) == ["north", "south"]
 
 
 class Heard(Quiet):

@@ -63,7 +63,7 @@ SECRET = "D-SECRET-4711"
         ("rows.yaml", f"decision_id: {SECRET}\n", "wanted a list"),
         ("rows.yaml", f"- {SECRET}\n", "wanted a list"),
         ("rows.yaml", f"- a: &x {SECRET}\n- a: *x\n", "line 2, column 6"),
-        ("rows.yaml", f"- a: {SECRET}\n  a: {SECRET}\n", "duplicate key 'a'"),
+        ("rows.yaml", f"- a: {SECRET}\n  a: {SECRET}\n", "line 2, column 3: not strict YAML"),
         ("rows.yaml", "", "wanted a list"),
     ],
 )
@@ -81,3 +81,10 @@ def test_what_is_no_list_of_rows_is_refused_without_a_word_of_it(
 def test_a_missing_file_is_a_matter_of_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_rows(tmp_path / "none.csv", RuleError)
+
+
+def test_a_yaml_list_may_be_written_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.yaml"
+    path.write_text("[{decision_id: d1, rule_id: r1}]\n")
+
+    assert read_rows(path, RuleError) == [{"decision_id": "d1", "rule_id": "r1"}]
