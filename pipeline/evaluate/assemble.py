@@ -27,7 +27,7 @@ from pipeline.evaluate.sensitivity import sensitivity
 from pipeline.evaluate.support import lacking
 from pipeline.evaluate.weighing import outcome_weights, weighted_burden
 from pipeline.guardrails import RuleSet, Verdicts
-from pipeline.learners import LEVEL, ModalityRanker, half_width
+from pipeline.learners import LEVEL, ModalityRanker, pair_half_widths
 from pipeline.schema import Step
 from pipeline.vocabulary import HIGHER_IS_BETTER
 
@@ -181,8 +181,7 @@ def _valuation(
     logged = logged_of(evidence, setting.burden, setting.signed, floor, missing.cells)
     arms = Arms(setting.arms, tuple(labels[name] for name in setting.arms), missing.regions)
     students = student_choices(setting, ranker.deployed_.outcomes)
-    deviations = ranker.deviations(setting.features)
-    widths = np.stack([half_width(deviations - deviations[:, :, [code]]) for code in range(len(setting.arms))], axis=1)
+    widths = pair_half_widths(ranker.deviations(setting.features))
     sureness = confidence(evidence.utility - setting.burden, widths, setting.is_impossible)
     chosen = next(choice.chance for choice in found if choice.policy == MODEL)
     return {
@@ -299,11 +298,10 @@ def _true_coverage(ranker: ModalityRanker, rows: pd.DataFrame, truth: Array) -> 
     """Return the share of true pairwise differences of utility (without burden) inside their intervals."""
     some = slice(None, None, max(1, len(rows) // _MOST_COVERED))
     estimated, wanted = ranker.suitability(rows.iloc[some]).to_numpy(), truth[some]
-    deviations = ranker.deviations(rows.iloc[some])
+    widths = pair_half_widths(ranker.deviations(rows.iloc[some]))
     arms = estimated.shape[1]
     inside = [
-        np.abs(estimated[:, a] - estimated[:, b] - (wanted[:, a] - wanted[:, b]))
-        <= half_width(deviations[:, :, a] - deviations[:, :, b])
+        np.abs(estimated[:, a] - estimated[:, b] - (wanted[:, a] - wanted[:, b])) <= widths[:, a, b]
         for a in range(arms)
         for b in range(a)
     ]

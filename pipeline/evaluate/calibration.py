@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluate.censoring import concordance, horizon_weights
+from pipeline.evaluate.censoring import Concordance, concordance, horizon_weights
 from pipeline.learners import Evidence, Target
+from pipeline.learners.policy_value import Z90
 
 Array = npt.NDArray[np.float64]
 
-_Z90 = 1.645
 _FEWEST = 40
 
 
@@ -53,12 +53,33 @@ def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, An
             {
                 "predicted": float(w @ predicted[part] / w.sum()),
                 "observed": mean,
-                "low": max(0.0, mean - _Z90 * error),
-                "high": min(1.0, mean + _Z90 * error),
+                "low": max(0.0, mean - Z90 * error),
+                "high": min(1.0, mean + Z90 * error),
                 "n": len(part),
             }
         )
     return rows
+
+
+def slope_and_order(found: tuple[float, float, float] | None, c_index: Concordance | None) -> dict[str, float | None]:
+    """Return calibration and discrimination with 90 % intervals as evaluation.json has them; None where not estimated.
+
+    Parameters
+    ----------
+    found : (slope, standard error, intercept) or None
+        As `slope_of` returns it.
+    c_index : Concordance or None
+    """
+    slope, error, intercept = (None, 0.0, None) if found is None else found
+    return {
+        "slope": slope,
+        "slope_low": None if slope is None else slope - Z90 * error,
+        "slope_high": None if slope is None else slope + Z90 * error,
+        "intercept": intercept,
+        "c_index": None if c_index is None else c_index.value,
+        "c_index_low": None if c_index is None else c_index.low,
+        "c_index_high": None if c_index is None else c_index.high,
+    }
 
 
 def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) -> dict[str, Any]:
@@ -75,13 +96,7 @@ def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) ->
         "outcome": target.name,
         "modality": modality,
         "n": int(own.sum()),
-        "slope": None if found is None else found[0],
-        "slope_low": None if found is None else found[0] - _Z90 * found[1],
-        "slope_high": None if found is None else found[0] + _Z90 * found[1],
-        "intercept": None if found is None else found[2],
-        "c_index": None if c_index is None else c_index.value,
-        "c_index_low": None if c_index is None else c_index.low,
-        "c_index_high": None if c_index is None else c_index.high,
+        **slope_and_order(found, c_index),
         "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
         "bins": _bins(predicted, observed, weight),
     }

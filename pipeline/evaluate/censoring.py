@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.learners.policy_value import Z90
+
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -92,4 +94,4 @@ def concordance(months: Array, event: IntArray, risk: Array, horizon: float) -> 
         return None
     value = float(concordant.sum() / 2 / pairs)
     error = float(np.sqrt(np.sum((concordant - value * comparable) ** 2)) / pairs)
-    return Concordance(value=value, low=max(0.0, value - 1.645 * error), high=min(1.0, value + 1.645 * error))
+    return Concordance(value=value, low=max(0.0, value - Z90 * error), high=min(1.0, value + Z90 * error))

@@ -16,19 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.evaluate.calibration import slope_of
+from pipeline.evaluate.calibration import slope_and_order, slope_of
 from pipeline.evaluate.censoring import concordance, horizon_weights
 from pipeline.evaluate.policies import best
 from pipeline.learners import Evidence
 from pipeline.learners.policy_value import (
     Logged,
     Valued,
-    clustered_error,
     effective_sample_size,
     paired,
+    summary,
     support,
     valued,
-    veto,
 )
 
 Array = npt.NDArray[np.float64]
@@ -40,7 +39,10 @@ HELD_OUT = 0.25
 FEWEST = 100
 """Fewest later decisions that are worth judging."""
 
-_Z90 = 1.645
+_TOLD = (
+    *("value", "se", "low", "high", "difference", "difference_se", "snipw", "mass"),
+    *("effective_sample_size", "largest_weight_share", "modelled_share", "vetoed"),
+)
 _OUTCOME = "durable_control"
 _NEVER = -1e6
 _WEAK = 0.5
@@ -184,29 +186,13 @@ def temporal_finding(
 
 def _policy(name: str, found: Valued, logged: Logged) -> dict[str, Any]:
     rests_on = support(found, logged.arm)
-    whole = effective_sample_size(found.weights)
-    reason = veto(found, replace(rests_on, effective_sample_size=whole), "the policy")
-    value, error = float(found.values.mean()), clustered_error(found.values, logged.groups)
-    ahead = paired(found.values, logged.observed, logged.groups)
-    estimates = {
-        "value": value,
-        "se": error,
-        "low": value - _Z90 * error,
-        "high": value + _Z90 * error,
-        "difference": ahead.difference,
-        "difference_se": ahead.se,
-        "snipw": float(found.normalised.mean()),
-    }
+    whole = replace(rests_on, effective_sample_size=effective_sample_size(found.weights))
+    told = summary(found, logged, "the policy", whole)
     return {
         "policy": name,
         "label": _LABELS[name],
-        **(estimates if reason is None else dict.fromkeys(estimates)),
-        "mass": rests_on.mass,
-        "effective_sample_size": whole,
+        **{key: getattr(told, key) for key in _TOLD},
         "thinnest_sample": rests_on.effective_sample_size,
-        "largest_weight_share": rests_on.largest_weight_share,
-        "modelled_share": found.modelled,
-        "vetoed": reason,
     }
 
 
@@ -247,13 +233,7 @@ def _calibration(
     return {
         "outcome": _OUTCOME,
         "n": len(rows),
-        "slope": None if found is None else found[0],
-        "slope_low": None if found is None else found[0] - _Z90 * found[1],
-        "slope_high": None if found is None else found[0] + _Z90 * found[1],
-        "intercept": None if found is None else found[2],
-        "c_index": None if c_index is None else c_index.value,
-        "c_index_low": None if c_index is None else c_index.low,
-        "c_index_high": None if c_index is None else c_index.high,
+        **slope_and_order(found, c_index),
     }
 
 

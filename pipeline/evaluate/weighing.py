@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.learners import Target
+from pipeline.learners import Target, signed_weights
 from pipeline.ranker import burden
 
 Array = npt.NDArray[np.float64]
@@ -18,8 +18,7 @@ Array = npt.NDArray[np.float64]
 def outcome_weights(config: Config, targets: Sequence[Target]) -> Array:
     """Return the signed default weights of the outcomes over the total weight, shape (targets,)."""
     weights = config.weights([target.name for target in targets])
-    total = sum(weights.values())
-    return np.array([weights[target.name] * target.sign / total for target in targets])
+    return np.asarray(signed_weights(np.array([list(weights.values())]), list(weights), targets)[0])
 
 
 def weighted_burden(config: Config, targets: Sequence[Target], rows: pd.DataFrame, arms: Sequence[str]) -> Array:

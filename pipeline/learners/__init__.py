@@ -3,7 +3,7 @@
 from pipeline.learners.committee import TEACHER_LABELS, TEACHERS
 from pipeline.learners.design import SMALL_CELL
 from pipeline.learners.gates import ArmGate
-from pipeline.learners.intervals import LEVEL, clearly_better, half_width, signed_weights
+from pipeline.learners.intervals import LEVEL, clearly_better, half_width, pair_half_widths, signed_weights
 from pipeline.learners.learning import Deployed, Evidence
 from pipeline.learners.modality_ranker import ModalityRanker
 from pipeline.learners.model import InputContract, SuitabilityModel
@@ -31,5 +31,6 @@ __all__ = [
     "half_width",
     "model_files",
     "model_from_files",
+    "pair_half_widths",
     "signed_weights",
 ]

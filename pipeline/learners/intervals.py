@@ -230,6 +230,16 @@ def width_scale(predicted: Array, scores: Array, deviations: Array) -> float:
     return float(np.clip(np.sqrt(ratio), 1.0, 3.0))
 
 
+def pair_half_widths(deviations: Array) -> Array:
+    """Return the half-width of every pairwise difference, shape (n, arms, arms), from deviations (n, k, arms)."""
+    arms = deviations.shape[2]
+    found = np.zeros((len(deviations), arms, arms))
+    for a in range(arms):
+        for b in range(a):
+            found[:, a, b] = found[:, b, a] = half_width(deviations[:, :, a] - deviations[:, :, b])
+    return found
+
+
 def clearly_better(suitability: Array, deviations: Array) -> npt.NDArray[np.bool_]:
     """Return whether arm a is clearly better than arm b, shape (n, arms, arms): its interval lies above 0.
 
@@ -238,14 +248,8 @@ def clearly_better(suitability: Array, deviations: Array) -> npt.NDArray[np.bool
     suitability : array (n, arms)
     deviations : array (n, k, arms)
     """
-    arms = suitability.shape[1]
-    better = np.zeros((len(suitability), arms, arms), dtype=bool)
-    for a in range(arms):
-        for b in range(arms):
-            if a != b:
-                width = half_width(deviations[:, :, a] - deviations[:, :, b])
-                better[:, a, b] = suitability[:, a] - suitability[:, b] > width
-    return better
+    better = suitability[:, :, None] - suitability[:, None, :] > pair_half_widths(deviations)
+    return np.asarray(better)
 
 
 def signed_weights(weights: Array, names: Sequence[str], targets: Sequence[Target]) -> Array:

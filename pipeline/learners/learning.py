@@ -14,19 +14,13 @@ import numpy.typing as npt
 from pipeline.config import GateConfig, LearnerConfig
 from pipeline.learners.committee import Cases, Committee, arms_with_events, fit_committee
 from pipeline.learners.crossfit import OutOfFold
-from pipeline.learners.honest import blended_out_of_fold
-from pipeline.learners.intervals import Spread, draw_linear, form_factor, half_width, spread_of, width_scale
+from pipeline.learners.honest import blended_out_of_fold, fit_blend
+from pipeline.learners.intervals import Spread, draw_linear, form_factor, pair_half_widths, spread_of, width_scale
 from pipeline.learners.stack import (
     Blend,
     Kinds,
     Shrinkage,
-    arm_averages,
-    blend,
     doubly_robust_scores,
-    recalibrated_level,
-    shrinkage,
-    stack_weights,
-    stacked,
 )
 from pipeline.learners.student import Students, fit_students
 from pipeline.learners.targets import FollowUp, Target
@@ -146,16 +140,12 @@ def learn(
     plain = np.mean([values @ signed for values in fold.teachers.values()], axis=0)
     floor = gates.propensity_floor
     scores = doubly_robust_scores(plain, observed, cases.arm, fold.propensity, floor, gates.residual_clip)
-    weights = stack_weights({name: values @ signed for name, values in fold.teachers.items()}, scores)
-    values = stacked(fold.teachers, weights)
     kinds = Kinds.of(targets, cases.time_limited)
-    found = shrinkage(values @ signed, scores, cases.groups)
-    averages = arm_averages(values, fold.observed, cases.arm, fold.propensity, signed, floor, kinds)
-    level = recalibrated_level(values, fold.observed, cases.arm, kinds)
     held_out = blended_out_of_fold(fold, cases.arm, cases.groups, scores, signed, floor, kinds)
     committee = fit_committee(cases, targets, settings, arms_with_events(cases, targets), advance)
     on_training = committee.expectations(cases.matrix, settings.threads)
-    made = blend(on_training, weights, averages, found.factor, level, kinds)
+    everyone = np.ones(len(rows), dtype=bool)
+    made, found = fit_blend(fold, everyone, cases.arm, cases.groups, scores, signed, floor, kinds, on_training)
     evidence = Evidence(
         rows=rows,
         arm=cases.arm,
@@ -217,6 +207,5 @@ def deploy(
 
 
 def _mean_half_width(deviations: Array) -> Array:
-    arms = deviations.shape[2]
-    pairs = [(a, b) for a in range(arms) for b in range(a + 1, arms)]
-    return np.asarray(np.mean([half_width(deviations[:, :, a] - deviations[:, :, b]) for a, b in pairs], axis=0))
+    arms, widths = deviations.shape[2], pair_half_widths(deviations)
+    return np.asarray(np.mean([widths[:, a, b] for a in range(arms) for b in range(a + 1, arms)], axis=0))

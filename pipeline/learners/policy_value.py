@@ -33,7 +33,9 @@ LARGEST_UNSUPPORTED = 0.05
 MASS = (0.9, 1.1)
 """Where the mean of 1(A = policy) / e may lie."""
 
-_Z90 = 1.645
+Z90 = 1.645
+"""Half the width of a 90 % interval, in standard errors."""
+
 _RARELY_CHOSEN = 0.05
 
 
@@ -306,9 +308,12 @@ class PolicyValue:
     disagree: bool
 
 
-def summary(found: Valued, logged: Logged, name: str = "an arm") -> PolicyValue:
-    """Return the estimates of a policy from its rows; `name` is how the arm with least support is called."""
-    rests_on = support(found, logged.arm)
+def summary(found: Valued, logged: Logged, name: str = "an arm", rests_on: Support | None = None) -> PolicyValue:
+    """Return the estimates of a policy from its rows.
+
+    `name` is how what has least support is called; `rests_on` is what the veto judges, by default each arm chosen.
+    """
+    rests_on = support(found, logged.arm) if rests_on is None else rests_on
     reason = veto(found, rests_on, name)
     value, error = float(found.values.mean()), clustered_error(found.values, logged.groups)
     ahead = paired(found.values, logged.observed, logged.groups)
@@ -319,8 +324,8 @@ def summary(found: Valued, logged: Logged, name: str = "an arm") -> PolicyValue:
     return PolicyValue(
         value=told(value),
         se=told(error),
-        low=told(value - _Z90 * error),
-        high=told(value + _Z90 * error),
+        low=told(value - Z90 * error),
+        high=told(value + Z90 * error),
         difference=told(ahead.difference),
         difference_se=told(ahead.se),
         snipw=told(float(found.normalised.mean())),

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.learners.policy_value import Z90
 from pipeline.review.blocks import Block, Cell, Figure, Panel, Section, Table, Words, columns, row
 from pipeline.review.charts import Estimate, Scale, interval_plot, scale_over
 from pipeline.review.numerals import decimal, general, percent, signed, span, with_span
@@ -18,7 +19,6 @@ from pipeline.review.wording import plain_name
 
 _NO_VALUE = "no value"
 _NOT_APPLICABLE = "not applicable"
-_Z90 = 1.645
 _HEIGHT = 170.0
 _MASS = (0.9, 1.1)
 
@@ -127,13 +127,11 @@ def _support_table(league: Sequence[Mapping[str, Any]], people: int | None) -> T
         mass = number_in(entry.get("mass"))
         if mass is None:
             continue
-        snipw, error = number_in(entry.get("snipw")), number_in(entry.get("snipw_se"))
         size = number_in(entry.get("effective_sample_size"))
-        ends = (None, None) if snipw is None or error is None else (snipw - _Z90 * error, snipw + _Z90 * error)
         lines.append(
             row(
                 Cell(_policy_label(entry), tone="strong"),
-                _NO_VALUE if text_in(entry.get("vetoed")) else with_span(snipw, *ends, digits=3),
+                _NO_VALUE if text_in(entry.get("vetoed")) else with_span(*_ends(entry, "snipw", "snipw_se"), digits=3),
                 _agreement(entry),
                 decimal(mass),
                 UNDER if size is not None and size < SMALLEST_SHOWN else decimal(size, 0),
@@ -194,7 +192,7 @@ def _ends(entry: Mapping[str, Any], key: str, error_key: str) -> tuple[float | N
     value, error = number_in(entry.get(key)), number_in(entry.get(error_key))
     if value is None or error is None:
         return value, None, None
-    return value, value - _Z90 * error, value + _Z90 * error
+    return value, value - Z90 * error, value + Z90 * error
 
 
 def _curve(points: Sequence[Mapping[str, Any]]) -> Markup:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.learners import ModalityRanker
-from pipeline.learners.intervals import half_width
+from pipeline.learners import ModalityRanker, pair_half_widths
 from tests.benchmarks.ranking.data import Task
 from tests.benchmarks.ranking.measures import chances, clear_first, covered, regret, top_choice
 
@@ -61,11 +59,11 @@ def more(task: Task, ranker: ModalityRanker, burden: Array) -> dict[str, Any]:
     truth, own = task.test.truth, possible[:, columns]
     both = own.sum(axis=1) >= 2
     values = utility(task, ranker) - burden
-    widths = _widths(ranker.deviations(task.test.features))
+    widths = pair_half_widths(ranker.deviations(task.test.features))
     model = ranker.model_
     unscaled = replace(model, spread=replace(model.spread, scale=1.0))
     signed = np.repeat(ranker._signed(ranker.weights)[None], len(truth), axis=0)
-    raw = _widths(unscaled.deviations(task.test.features, signed))
+    raw = pair_half_widths(unscaled.deviations(task.test.features, signed))
     after = covered(truth[:, columns], values[:, columns], widths, own)
     before = covered(truth[:, columns], values[:, columns], raw, own)
     clear = clear_first(values[:, columns], widths, own)
@@ -86,15 +84,6 @@ def more(task: Task, ranker: ModalityRanker, burden: Array) -> dict[str, Any]:
         "weights": {name: round(float(weight), 4) for name, weight in ranker.blend_.weights.items()},
         "not_ranked": sorted(set(task.arms) - set(ranker.arms_)),
     }
-
-
-def _widths(deviations: Array) -> Array:
-    arms = deviations.shape[2]
-    found = np.zeros((len(deviations), arms, arms))
-    for a, b in product(range(arms), repeat=2):
-        if a != b:
-            found[:, a, b] = half_width(deviations[:, :, a] - deviations[:, :, b])
-    return found
 
 
 def _mean(values: Array) -> float | None:
