@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from pipeline.advice import Adviser, Shard, advise, availability, judge
 from pipeline.config import Config
@@ -104,7 +105,7 @@ def train(
         if finding.severity == "warning":
             reporter.say(f"warning: {finding.message}")
     ranker, material = _learn(known, setup, reporter)
-    with reporter.stage("Evaluating"):
+    with reporter.stage("Evaluating"), threadpool_limits(limits=1, user_api="blas"):
         evaluation = evaluate(material)
     about = _about(known, setup, ranker)
     version_saved = save_model(home / "model", ranker.model_, setup, about)
