@@ -30,6 +30,8 @@ class Fact:
         Older values are unknown to rules.
     obtain : str or None
         What to order or ask when it is missing.
+    dates : str or None
+        The fact whose age this is; whoever obtains that fact knows its age.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Fact:
     meaning: str
     max_age_days: int | None
     obtain: str | None
+    dates: str | None = None
 
 
 def catalogue(spec: FeatureSpec, drugs: DrugCatalogue, modalities: Iterable[Modality | str]) -> dict[str, Fact]:
@@ -66,7 +69,7 @@ def catalogue(spec: FeatureSpec, drugs: DrugCatalogue, modalities: Iterable[Moda
         )
         if entry.age_column is not None:
             age = f"Days between {entry.name} and the decision"
-            facts[entry.age_column] = Fact(entry.age_column, "number", "days", (), age, None, entry.obtain)
+            facts[entry.age_column] = Fact(entry.age_column, "number", "days", (), age, None, entry.obtain, entry.name)
     return facts
 
 

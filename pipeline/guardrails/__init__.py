@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipeline.guardrails.answers import Answers, answer_rules
 from pipeline.guardrails.conditions import Condition, Fact
-from pipeline.guardrails.consistency import WHAT_TO_DO, Inconsistency, consistency, out_of_date
+from pipeline.guardrails.consistency import Inconsistency, consistency, out_of_date
 from pipeline.guardrails.missing import settling_facts, what_to_obtain
 from pipeline.guardrails.overrides import Override, Overrides, parse_overrides
-from pipeline.guardrails.plan import Plan, plan, products_offered
+from pipeline.guardrails.plan import Plan, not_run, plan, products_offered
 from pipeline.guardrails.rules import AppliesTo, Rule, RuleSet, parse_rules
 from pipeline.guardrails.sql import FactTable, apply_rules_sql, fact_table, rule_query
 from pipeline.guardrails.summary import firings, removed_first_choices, structural_zero
@@ -15,7 +15,6 @@ from pipeline.guardrails.verdicts import Verdicts, apply_rules, apply_rules_in_c
 from pipeline.guardrails.words import describe, evidence_table, in_words, rules_table
 
 __all__ = [
-    "WHAT_TO_DO",
     "Answers",
     "AppliesTo",
     "Condition",
@@ -38,6 +37,7 @@ __all__ = [
     "fact_table",
     "firings",
     "in_words",
+    "not_run",
     "out_of_date",
     "parse_overrides",
     "parse_rules",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -206,6 +207,12 @@ def _parse_leaf(
         )
         return None
     asked = [key for key in written if key not in {kind, "unit", "times"}]
+    if len(asked) > 1 and all(key in OPERATORS for key in asked):
+        problems.append(
+            f"{where}: more than one operator, {' and '.join(asked)}, in one comparison; write one comparison for each "
+            "under all:, or between: [low, high]"
+        )
+        return None
     if len(asked) != 1 or asked[0] not in {*OPERATORS, "known"}:
         problems.append(f"{where}: wanted exactly one of {', '.join(OPERATORS)}, known; got {_listed(written)}")
         return None
@@ -269,7 +276,10 @@ def _parse_number(
     values = list(raw) if op in ("in", "between") and isinstance(raw, list | tuple) else [raw]
     found = len(problems)
     if op == "is" or not values or not all(_is_number(value) for value in values):
-        problems.append(f"{where}.{op}: '{name}' is a number, got {raw!r}; wanted for example {{fact: {name}, ge: 3}}")
+        problems.append(
+            f"{where}.{op}: '{name}' is a number, got {raw!r}{_no_number(values)}; "
+            f"wanted for example {{fact: {name}, ge: 3}}"
+        )
     elif op == "between" and (len(values) != 2 or values[0] > values[1]):
         problems.append(
             f"{where}.between: wanted [low, high] with low at most high, got {raw!r}; both ends belong to it"
@@ -305,6 +315,12 @@ def _check_unit(name: str, got: Any, wanted: str | None, where: str, problems: l
 def _is_number(value: Any) -> TypeGuard[int | float]:
     """Return whether a value is a finite number that a column of floats can hold."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _no_number(values: Sequence[Any]) -> str:
+    """Return why digits are not read as a number, where that is easily overlooked."""
+    padded = [value for value in values if isinstance(value, str) and re.fullmatch(r"[-+]?0[0-9]+", value)]
+    return f", which begins with 0 and so could be a code or octal: write {int(padded[0])}" if padded else ""
 
 
 def _shown(value: Any) -> str:

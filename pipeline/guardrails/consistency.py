@@ -20,7 +20,7 @@ from pipeline.guardrails.rules import Rule, RuleSet
 from pipeline.guardrails.situations import Samples, find, samples_of
 from pipeline.vocabulary import VERDICTS, Modality, Product
 
-Severity = Literal["error", "note"]
+Severity = Literal["error", "note", "expected"]
 Kind = Literal[
     "covers_nothing",
     "undecidable",
@@ -37,17 +37,19 @@ Kind = Literal[
 WHAT_TO_DO: Mapping[Kind, str] = {
     "covers_nothing": "name a product, class or modality that is offered, or drop the rule",
     "undecidable": "add the label to the product's file, or leave the product out of applies_to",
-    "never_fires": "nothing, if the label is meant to decide; else look at the limits and at applies_to",
-    "always_fires": "nothing, if the label is meant to decide; else look at the limits and at applies_to",
+    "never_fires": "look at the limits and at applies_to",
+    "always_fires": "look at the limits and at applies_to",
     "redundant": "keep both only if the weaker one tells something more; else drop it",
     "duplicate": "drop one, or tell them apart by limit, product or effect",
     "contradiction": "move a limit, or narrow applies_to of one of them",
-    "never_offered": "nothing, if the label is meant to forbid the product; else look at the rules named",
+    "never_offered": "move a limit of the rules named, or narrow applies_to, so that somebody may be given the product",
     "never_clear": "look at whether the rules named should speak of everybody",
     "review_overdue": "have its owner look at it, then set review_by anew",
     "not_yet_in_force": "nothing, if that is meant; until then it judges no decision with a calendar date",
 }
 """What the author of the rules may do about each kind."""
+BY_LABEL: tuple[Kind, ...] = ("never_fires", "always_fires", "never_offered")
+"""Kinds that a product's label can bring about, as it is meant to."""
 ALONE: Mapping[Kind, str] = {
     "undecidable": "is always undecided for {products}: no label in {where}",
     "never_fires": "never fires for {products}",
@@ -62,8 +64,9 @@ class Inconsistency:
 
     Attributes
     ----------
-    severity : {'error', 'note'}
-        An error is a rule that must be changed; a note is a fact about the set, such as an unlabelled product.
+    severity : {'error', 'note', 'expected'}
+        An error is a rule that must be changed, a note something to look at. What is expected needs no look: a
+        label that decides a rule of the evidence base by itself, or the two effects of one piece of evidence.
     kind : str
         A key of `WHAT_TO_DO`.
     jurisdiction : {'us', 'eu', 'any'}
@@ -79,6 +82,12 @@ class Inconsistency:
     rules: tuple[str, ...]
     products: tuple[str, ...]
     message: str
+
+    @property
+    def what_to_do(self) -> str:
+        """What the author of the rules may do about it."""
+        meant = self.severity != "error" and self.kind in BY_LABEL
+        return f"{'nothing, if the label is meant to decide; else ' if meant else ''}{WHAT_TO_DO[self.kind]}"
 
 
 @dataclass(frozen=True)
@@ -124,8 +133,8 @@ def consistency(
     Returns
     -------
     list of Inconsistency
-        Errors, then notes; each by jurisdiction, kind and rule id. A rule that is read has been shown to be able to
-        fire and to stay quiet; here the products' labels, and the other rules, are taken into account.
+        Errors, what is expected, notes; each by jurisdiction, kind and rule id. A rule that is read has been shown to
+        be able to fire and to stay quiet; here the products' labels, and the other rules, are taken into account.
 
     Raises
     ------
@@ -188,8 +197,7 @@ def _alone(case: _Case, rule: Rule) -> list[Inconsistency]:
     for kind, products in kinds.items():
         by_label = rule.reads_label and kind != "undecidable"
         words = "{rules} " + ALONE[kind] + (" with the {where} label" if by_label else "")
-        severity: Severity = "note" if by_label else "error"
-        told.append(case.said(severity, kind, [rule], sorted(products), words))
+        told.append(case.said(_by_label([rule]) if by_label else "error", kind, [rule], sorted(products), words))
     return told
 
 
@@ -217,7 +225,8 @@ def _repeats(case: _Case, weak: Rule, strong: Rule) -> list[Inconsistency]:
         if _is_settled(case, weak, label) or _is_settled(case, strong, label):
             return []
     words = "{rules}: wherever the first fires the second does too, with a stronger effect, for {products}"
-    return [case.said("note", "redundant", [weak, strong], own, words)]
+    severity: Severity = "expected" if weak.evidence_id == strong.evidence_id else "note"
+    return [case.said(severity, "redundant", [weak, strong], own, words)]
 
 
 def _same(case: _Case, first: Rule, second: Rule) -> list[Inconsistency]:
@@ -261,7 +270,7 @@ def _never(case: _Case, product: int) -> list[Inconsistency]:
     if blocks:
         labelled = all(rule.reads_label for rule in blocks)
         words = "{products} can never be offered in {where}: {rules}"
-        return [case.said("note" if labelled else "error", "never_offered", blocks, [product], words)]
+        return [case.said(_by_label(blocks) if labelled else "error", "never_offered", blocks, [product], words)]
     speaking = _culprits(case, own, label)
     if speaking:
         words = "{products} can never be clear in {where}: {rules}"
@@ -288,6 +297,11 @@ def _is_settled(case: _Case, rule: Rule, label: Mapping[str, Scalar | None]) -> 
 
 def _covered(case: _Case, rule: Rule) -> list[int]:
     return sorted(product for entry in case.plan.asked if entry.rule is rule for product in entry.products)
+
+
+def _by_label(rules: Sequence[Rule]) -> Severity:
+    """Return how much of a remark it is that labels decide rules: none, for rules of the evidence base."""
+    return "expected" if all(rule.evidence_id.startswith("G") for rule in rules) else "note"
 
 
 def _strength(rule: Rule) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,18 @@ from pipeline.guardrails.conditions import AllOf, AnyOf, AtLeast, Compare, Condi
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64] | NDArray[np.object_] | Mask
+
+NUMBERS, TEXT, FLAGS, NOTHING, OTHER = "numbers", "text", "yes and no", "nothing", "something else"
+"""What a column can hold."""
+DTYPES: Mapping[str, Any] = {NUMBERS: "Float64", TEXT: "string", FLAGS: "boolean"}
+READ_AS = {NUMBERS: "a number", TEXT: "text", FLAGS: "yes or no", OTHER: "a fact"}
+INFERRED = {
+    **dict.fromkeys(("floating", "integer", "mixed-integer-float"), NUMBERS),
+    "string": TEXT,
+    "boolean": FLAGS,
+    "empty": NOTHING,
+}
+"""What a column holds, by the name that pandas gives it."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,33 @@ def evaluate(condition: Condition, truth_of: Callable[[Leaf], Truth]) -> Truth:
             return truth
 
 
+def wrong_kind(fact: str, holds: str, read: str) -> RuleError:
+    """Return what is said where a column holds something else than a rule reads; the same for masks and SQL."""
+    return RuleError(
+        f"facts: column '{fact}' holds {holds}, a rule reads it as {READ_AS[read]}. "
+        "Check its type in the feature specification."
+    )
+
+
+def no_yes_or_no(fact: str, wrong: int, rows: int) -> RuleError:
+    """Return what is said of numbers that are read as yes or no and are not 1 or 0; the same for masks and SQL."""
+    return RuleError(
+        f"facts: column '{fact}' has {wrong} of {rows} values other than 1 and 0, a rule reads it as yes or no. "
+        "Check its type in the feature specification."
+    )
+
+
+def no_column(fact: str) -> RuleError:
+    """Return what is said where a column is missing; the same for masks and SQL."""
+    return RuleError(f"facts: no column '{fact}', which a rule reads. Declare it in the feature specification.")
+
+
+def kind_of(column: pd.Series) -> str:
+    """Return what a column holds: numbers, text, yes and no, nothing or something else. Text is never a number."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    return INFERRED.get(pd.api.types.infer_dtype(values, skipna=True), OTHER)
+
+
 class FactColumns:
     """The facts of many decisions, read once per comparison.
 
@@ -137,14 +177,15 @@ class FactColumns:
         Raises
         ------
         RuleError
-            If the facts lack the column.
+            If the facts lack the column, or it holds something else than numbers, text or yes and no.
         """
         if fact in self._constants:
             return np.full(len(self._frame), self._constants[fact] is not None)
         column = self._series(fact)
-        if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-            return self._numbers(fact)[1]
-        return column.notna().to_numpy(dtype=bool)
+        kind = kind_of(column)
+        if kind == OTHER:
+            raise wrong_kind(fact, kind, OTHER)
+        return self._numbers(fact)[1] if kind == NUMBERS else column.notna().to_numpy(dtype=bool)
 
     def truth(self, leaf: Leaf) -> Truth:
         """Return one comparison's truth per row.
@@ -160,7 +201,7 @@ class FactColumns:
 
     def _series(self, fact: str) -> pd.Series:
         if fact not in self._frame.columns:
-            raise RuleError(f"facts: no column '{fact}', which a rule reads. Declare it in the feature specification.")
+            raise no_column(fact)
         return self._frame[fact]
 
     def _compared(self, leaf: Leaf) -> Truth:
@@ -174,7 +215,7 @@ class FactColumns:
             if leaf.fact in self._constants:
                 known = self.known(leaf.fact)
                 return Truth(known & (self._constants[leaf.fact] in leaf.values), known)
-            words, known = self._read(leaf.fact, "string")
+            words, known = self._read(leaf.fact, TEXT)
             return Truth(known & np.any([words == value for value in leaf.values], axis=0), known)
         return self._ordered(leaf)
 
@@ -202,36 +243,30 @@ class FactColumns:
         return Truth(known & true, known)
 
     def _numbers(self, fact: str) -> tuple[NDArray[np.float64], Mask]:
-        values, known = self._read(fact, "Float64")
+        values, known = self._read(fact, NUMBERS)
         return values.astype(np.float64), known
 
     def _flags(self, fact: str) -> tuple[Values, Mask]:
         """Return yes and no; as numbers they are 1 and 0, where pandas would read every other number as yes."""
-        if not pd.api.types.is_numeric_dtype(self._series(fact).dtype):
-            return self._read(fact, "boolean")
+        if kind_of(self._series(fact)) != NUMBERS:
+            return self._read(fact, FLAGS)
         numbers, known = self._numbers(fact)
         wrong = int(np.sum(known & (numbers != 0) & (numbers != 1)))
         if wrong:
-            raise RuleError(
-                f"facts: column '{fact}' has {wrong} of {len(numbers)} values other than 1 and 0, a rule reads it "
-                "as yes or no. Check its type in the feature specification."
-            )
+            raise no_yes_or_no(fact, wrong, len(numbers))
         return numbers == 1, known
 
-    def _read(self, fact: str, dtype: str) -> tuple[Values, Mask]:
-        if (fact, dtype) not in self._columns:
+    def _read(self, fact: str, kind: str) -> tuple[Values, Mask]:
+        if (fact, kind) not in self._columns:
             column = self._series(fact)
-            try:
-                cast = column.astype(dtype)  # type: ignore[call-overload]
-            except (TypeError, ValueError):
-                raise RuleError(
-                    f"facts: column '{fact}' is {column.dtype}, a rule reads it as {dtype.lower()}. "
-                    "Check its type in the feature specification."
-                ) from None
+            holds = kind_of(column)
+            if holds not in (kind, NOTHING):
+                raise wrong_kind(fact, holds, kind)
+            cast: Any = column.astype(DTYPES[kind])
             known = cast.notna().to_numpy(dtype=bool)
-            if dtype == "Float64":
+            if kind == NUMBERS:
                 numbers = cast.to_numpy(dtype=float, na_value=np.nan)
-                self._columns[fact, dtype] = numbers, known & np.isfinite(numbers)
+                self._columns[fact, kind] = numbers, known & np.isfinite(numbers)
             else:
-                self._columns[fact, dtype] = cast.to_numpy(dtype=object, na_value=""), known
-        return self._columns[fact, dtype]
+                self._columns[fact, kind] = cast.to_numpy(dtype=object, na_value=""), known
+        return self._columns[fact, kind]

@@ -129,7 +129,8 @@ def settling_facts(
         `decision_id, modality, product, facts, whole_modality`. Whatever the answers, the product's verdict then
         waits for nothing more; `whole_modality` says whether neither does the modality's. Of several products, the
         one that needs the fewest facts, and then one that settles the modality; none, and no row, where all wait for
-        a label that is not there. A set of more than 4 facts may not be the smallest, but none of its facts can be
+        a label that is not there. An age is asked for as the fact that it dates. A set of more than 4 facts may not be
+        the smallest, but none of its facts can be
         left out.
 
     Raises
@@ -153,7 +154,7 @@ def settling_facts(
         key = (modality, tuple(said))
         if key not in solved:
             solved[key] = _fewest(
-                _opened(said, by_id, labels, verdict), _given(facts, decision, said, by_id), catalogue
+                _opened(said, by_id, labels, verdict), _given(facts, decision, said, by_id), catalogue, rules
             )
         rows += [(decision, modality, *found) for found in solved[key]]
     table = pd.DataFrame(rows, columns=["decision_id", "modality", "product", "facts", "whole_modality"])
@@ -225,26 +226,29 @@ def _plain(value: Any) -> Scalar | None:
 
 
 def _fewest(
-    opened: Sequence[_Open], given: Mapping[str, Scalar | None], catalogue: Mapping[str, Fact]
+    opened: Sequence[_Open], given: Mapping[str, Scalar | None], catalogue: Mapping[str, Fact], rules: RuleSet
 ) -> list[tuple[str, tuple[str, ...], bool]]:
     """Return the product that needs the fewest facts, those facts, and whether they settle the modality; or nothing."""
     samples = samples_of([rule.condition for entry in opened for rule in entry.rules], catalogue)
     found = []
     for place, entry in enumerate(opened):
-        needed = _fewest_of(entry, given, samples)
+        needed = _fewest_of(entry, given, samples, rules)
         if needed is None:
             continue
-        whole = all(_modality_is_settled(opened, *answered) for answered in _answered(needed, given, samples))
+        answers = _answered(needed, given, samples, rules)
+        whole = all(_modality_is_settled(opened, *answered) for answered in answers)
         found.append((len(needed), not whole, place, entry.product, needed))
     return [(product, needed, not partly) for _, partly, _, product, needed in sorted(found)[:1]]
 
 
-def _fewest_of(entry: _Open, given: Mapping[str, Scalar | None], samples: Samples) -> tuple[str, ...] | None:
+def _fewest_of(
+    entry: _Open, given: Mapping[str, Scalar | None], samples: Samples, rules: RuleSet
+) -> tuple[str, ...] | None:
     read = dict.fromkeys(fact for rule in entry.rules for fact in facts_of(rule.condition))
-    unknown = [fact for fact in read if not fact.startswith(LABEL_PREFIX) and given[fact] is None]
+    unknown = rules.questions(fact for fact in read if not fact.startswith(LABEL_PREFIX) and given[fact] is None)
 
     def is_enough(asked: Sequence[str]) -> bool:
-        return all(entry.verdict_is_settled(*answered)[0] for answered in _answered(asked, given, samples))
+        return all(entry.verdict_is_settled(*answered)[0] for answered in _answered(asked, given, samples, rules))
 
     if not is_enough(unknown):
         return None  # waits for a label, which no test or question gives
@@ -261,12 +265,17 @@ def _fewest_of(entry: _Open, given: Mapping[str, Scalar | None], samples: Sample
 
 
 def _answered(
-    asked: Sequence[str], given: Mapping[str, Scalar | None], samples: Samples
+    asked: Sequence[str], given: Mapping[str, Scalar | None], samples: Samples, rules: RuleSet
 ) -> Iterator[tuple[dict[str, Scalar | None], frozenset[str]]]:
-    """Yield the facts after every possible set of answers, and those still not on record."""
-    absent = frozenset(fact for fact, value in given.items() if value is None and fact not in asked)
-    for values in itertools.product(*[samples[fact] for fact in asked]):
-        yield {**given, **dict(zip(asked, values, strict=True))}, absent
+    """Yield the facts after every possible set of answers, and those still not on record.
+
+    Who answers for a fact that ages tells its age too.
+    """
+    unknown = [fact for fact, value in given.items() if value is None]
+    learned = [fact for fact in unknown if rules.dated.get(fact, fact) in asked]
+    absent = frozenset(unknown) - frozenset(learned)
+    for values in itertools.product(*[samples[fact] for fact in learned]):
+        yield {**given, **dict(zip(learned, values, strict=True))}, absent
 
 
 def _modality_is_settled(opened: Sequence[_Open], given: Mapping[str, Scalar | None], absent: frozenset[str]) -> bool:

@@ -16,9 +16,13 @@ import pandas as pd
 from pipeline.declared import Declared, did_you_mean, raise_if
 from pipeline.errors import RuleError
 from pipeline.guardrails.kleene import Mask
-from pipeline.guardrails.rules import RuleSet
+from pipeline.guardrails.rules import Rule, RuleSet
 
 FIELDS = ("decision_id", "rule_id", "reason", "by_role", "date")
+IN_WORDS = ("reason", "by_role")
+"""Fields that people write and pages and tables repeat."""
+FORMULA_SIGNS = "=+-@"
+"""What a cell begins with that a spreadsheet would calculate."""
 SHOWN_ROWS = 5
 
 
@@ -74,7 +78,9 @@ class Overrides:
         return sum(row.decision_id not in known for row in self.rows)
 
 
-def parse_overrides(rows: Sequence[Mapping[Hashable, Any]], rules: RuleSet) -> Overrides:
+def parse_overrides(
+    rows: Sequence[Mapping[Hashable, Any]], rules: RuleSet, latest: datetime.date | None = None
+) -> Overrides:
     """Return the checked overrides; every problem of every row is told at once, by row number.
 
     Parameters
@@ -83,6 +89,9 @@ def parse_overrides(rows: Sequence[Mapping[Hashable, Any]], rules: RuleSet) -> O
         `decision_id, rule_id, reason, by_role, date`, as read from a table; the first row is row 1.
     rules : RuleSet
         The rules that may be overridden; drafts too.
+    latest : date or None
+        The last day that an override can bear: nothing is set aside in advance. None asks nothing of days. A day
+        after the decision's own is allowed, for a clinician reads the card before answering it.
 
     Returns
     -------
@@ -91,15 +100,16 @@ def parse_overrides(rows: Sequence[Mapping[Hashable, Any]], rules: RuleSet) -> O
     Raises
     ------
     RuleError
-        If a field is missing or unknown, a rule is not there or not overridable, a date is no ISO date, or a rule
-        is overridden twice for a decision. Messages carry counts and row numbers, never what a row says.
+        If a field is missing or unknown, a rule is not there or not overridable, a date is no ISO date or lies in the
+        future, words begin as a spreadsheet's formula does, or a rule is overridden twice for a decision. Messages
+        carry counts and row numbers, never what a row says.
     """
     problems: dict[str, list[int]] = {}
     sound: list[Override] = []
     seen: set[tuple[str, str]] = set()
     by_id = {rule.id: rule for rule in rules.rules}
     for number, row in enumerate(rows, start=1):
-        found = _problems_of(row, by_id)
+        found = _problems_of(row, by_id, latest)
         if not found:
             override = Override(**{name: _text(row[name]) for name in FIELDS})
             key = (override.decision_id, override.rule_id)
@@ -138,7 +148,7 @@ def override_table(overrides: Overrides, decisions: pd.Index, spoke: Mapping[str
     return table.astype({**dict.fromkeys(FIELDS, "str"), "applied": "bool"})
 
 
-def _problems_of(row: Mapping[Hashable, Any], by_id: Mapping[str, Any]) -> list[str]:
+def _problems_of(row: Mapping[Hashable, Any], by_id: Mapping[str, Rule], latest: datetime.date | None) -> list[str]:
     found = [
         f"{name}: {'missing' if _absent(row.get(name)) else 'wanted text'}"
         for name in FIELDS
@@ -150,10 +160,24 @@ def _problems_of(row: Mapping[Hashable, Any], by_id: Mapping[str, Any]) -> list[
     if rule_id and rule_id not in by_id:
         found.append(f"rule_id: no such rule{did_you_mean(rule_id, list(by_id))}")
     elif rule_id and not by_id[rule_id].overridable:
-        found.append(f"rule_id: '{rule_id}' may not be overridden; its block holds")
+        found.append(f"rule_id: '{rule_id}' may not be overridden; {_why_not(by_id[rule_id])}")
     if date and not _is_date(date):
         found.append("date: wanted an ISO date such as 2026-11-23")
+    elif date and latest is not None and date > latest.isoformat():
+        found.append("date: lies in the future; write the day on which the rule was set aside")
+    signs = " ".join(FORMULA_SIGNS)
+    found += [
+        f"{name}: begins with one of {signs}, which a spreadsheet reads as a formula; begin with a word"
+        for name in IN_WORDS
+        if _text(row.get(name)).startswith(tuple(FORMULA_SIGNS))
+    ]
     return found
+
+
+def _why_not(rule: Rule) -> str:
+    if rule.effect == "block":
+        return "its block holds"
+    return f"it is a rule of effect {rule.effect}: it removes nothing, so that there is nothing to set aside"
 
 
 def _absent(value: Any) -> bool:

@@ -93,6 +93,40 @@ def plan(
     return Plan(running, offered, tuple(modality.id for modality in modalities), tuple(asked))
 
 
+def not_run(
+    rules: RuleSet,
+    products: Sequence[Product],
+    modalities: Sequence[Modality],
+    *,
+    jurisdiction: str,
+    include_drafts: bool = False,
+) -> dict[tuple[str, str], tuple[Rule, ...]]:
+    """Return, per (modality id, product id), the draft and reviewed rules that cover it and are not run.
+
+    Parameters
+    ----------
+    rules, products, modalities, jurisdiction, include_drafts
+        As `plan` takes them.
+
+    Returns
+    -------
+    dict of (modality id, product id) to rules, sorted by id
+        Products that no such rule covers are not among them; nothing is where drafts run.
+
+    Raises
+    ------
+    RuleError
+        If a modality names a product that is not among `products`.
+    """
+    run = {rule.id for rule in rules.running(jurisdiction, include_drafts=include_drafts)}
+    waiting = [rule for rule in rules.running(jurisdiction, include_drafts=True) if rule.id not in run]
+    found = {
+        (modality, product.id): tuple(rule for rule in waiting if rule.applies_to.covers(product))
+        for modality, product in products_offered(products, modalities)
+    }
+    return {key: listed for key, listed in found.items() if listed}
+
+
 def products_offered(products: Sequence[Product], modalities: Sequence[Modality]) -> list[tuple[str, Product]]:
     """Return (modality id, product) in configured order; a modality without products is its own product.
 

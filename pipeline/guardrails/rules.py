@@ -6,8 +6,8 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -124,6 +124,23 @@ class RuleFile(Declared):
             raise ValueError("wanted G01 to G52, or for a rule of your own P and two digits, such as P50")
         return value
 
+    @field_validator("overridable", mode="before")
+    @classmethod
+    def _true_or_false(cls, value: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ValueError("write true or false; other words are not read as yes or no")
+        return value
+
+    @field_validator("when_unknown", mode="before")
+    @classmethod
+    def _never_clear(cls, value: Any) -> Any:
+        if value == "clear":
+            raise ValueError(
+                "an unknown fact may never count as clear; write indeterminate for a block, and caution, "
+                "action_required or indeterminate for another effect"
+            )
+        return value
+
     @field_validator("effective_from", "review_by", mode="before")
     @classmethod
     def _iso_date(cls, value: Any) -> datetime.date:
@@ -224,10 +241,13 @@ class RuleSet:
     rules : tuple of Rule
     digest : str
         SHA-256 of the rules' canonical JSON; part of a model's identity.
+    dated : mapping of fact to fact
+        The fact whose age an age is, such as `ecog` for `ecog_age_days`; other facts are not among them.
     """
 
     rules: tuple[Rule, ...]
     digest: str
+    dated: Mapping[str, str] = field(default_factory=dict)
 
     def running(self, jurisdiction: str, *, include_drafts: bool = False) -> tuple[Rule, ...]:
         """Return the rules that judge decisions in a jurisdiction, sorted by id."""
@@ -236,6 +256,10 @@ class RuleSet:
             for rule in sorted(self.rules, key=lambda rule: rule.id)
             if rule.jurisdiction in ("any", jurisdiction) and (include_drafts or rule.status == "active")
         )
+
+    def questions(self, facts: Iterable[str]) -> tuple[str, ...]:
+        """Return what to ask for, each once, so that some facts become known: for an age, the fact that it dates."""
+        return tuple(dict.fromkeys(self.dated.get(fact, fact) for fact in facts))
 
     def facts(self) -> tuple[str, ...]:
         """Return the names of all patient facts that some rule reads, sorted."""
@@ -267,6 +291,7 @@ def parse_rules(
     Parameters
     ----------
     mappings : mapping of file name to parsed YAML
+        Each file is named after the id it holds, so that ids are unique; a folder before the name does not matter.
     catalogue : mapping of fact name to Fact
     products : sequence of Product
         What rules may name; labels are read from them.
@@ -288,16 +313,10 @@ def parse_rules(
         rule = _parse_one(where, mappings[where], catalogue, products, problems)
         if rule is not None:
             rules.append(rule)
-    seen: dict[str, str] = {}
-    for where in sorted(mappings):
-        identity = mappings[where].get("id")
-        if isinstance(identity, str) and identity in seen:
-            problems.append(f"{where}: id: '{identity}' is already the id of {seen[identity]}; ids are unique")
-        elif isinstance(identity, str):
-            seen[identity] = where
     raise_if(with_lines(problems, texts or {}), "guardrails", RuleError)
     rules.sort(key=lambda rule: rule.id)
-    return RuleSet(tuple(rules), _digest(rules))
+    dates = {name: getattr(fact, "dates", None) for name, fact in catalogue.items()}
+    return RuleSet(tuple(rules), _digest(rules), {name: dated for name, dated in dates.items() if dated is not None})
 
 
 def _parse_one(
@@ -312,6 +331,8 @@ def _parse_one(
     condition = None
     if "when" in mapping:
         condition = parse_condition(mapping["when"], f"{where}: when", catalogue, problems)
+    if file is not None and where.rpartition("/")[2] != f"{file.id}.yaml":
+        problems.append(f"{where}: id: the file holds '{file.id}'; name the file {file.id}.yaml, or give it another id")
     if file is None or condition is None:
         return None
     _check_applies_to(file, where, products, problems)

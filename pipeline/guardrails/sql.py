@@ -28,10 +28,14 @@ from pipeline.guardrails.conditions import (
     leaves_of,
 )
 from pipeline.guardrails.grid import FALSE, TRUE, UNKNOWN
+from pipeline.guardrails.kleene import FLAGS, NUMBERS, OTHER, TEXT, no_column, no_yes_or_no, wrong_kind
 from pipeline.guardrails.plan import Plan
 from pipeline.guardrails.rules import Rule
 
-NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+NUMBER_TYPES = (
+    *("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+)
 SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "equals": "=", "in": "="}
 
 
@@ -269,37 +273,37 @@ def _fact(
     if fact.startswith(LABEL_PREFIX):
         return literal((label or {}).get(fact))
     if fact not in types:
-        raise RuleError(f"facts: no column '{fact}', which a rule reads. Declare it in the feature specification.")
-    kind, name = types[fact], identifier(fact)
-    if kind == "BOOLEAN" and (asked is None or isinstance(asked, bool)):
+        raise no_column(fact)
+    kind, name = _kind_of(types[fact]), identifier(fact)
+    if kind == FLAGS and (asked is None or isinstance(asked, bool)):
         return name
-    if kind in NUMBERS and not isinstance(asked, str):
+    if kind == NUMBERS and not isinstance(asked, str):
         number = f"CAST({name} AS DOUBLE)"
         known = f"(CASE WHEN isfinite({number}) THEN {number} END)"
         return f"({known} = CAST('1.0' AS DOUBLE))" if isinstance(asked, bool) else known
-    if (kind == "VARCHAR" or kind.startswith("ENUM")) and (asked is None or isinstance(asked, str)):
+    if kind == TEXT and (asked is None or isinstance(asked, str)):
         return f"CAST({name} AS VARCHAR)"
-    wanted = {bool: "boolean", str: "string", type(None): "a fact"}.get(type(asked), "float64")
-    raise RuleError(
-        f"facts: column '{fact}' is {kind}, a rule reads it as {wanted}. Check its type in the feature specification."
-    )
+    raise wrong_kind(fact, kind, {bool: FLAGS, str: TEXT, type(None): OTHER}.get(type(asked), NUMBERS))
+
+
+def _kind_of(column: str) -> str:
+    """Return what a column of a type holds, as `kleene.kind_of` says of a pandas column."""
+    if column in NUMBER_TYPES:
+        return NUMBERS
+    return FLAGS if column == "BOOLEAN" else TEXT if column == "VARCHAR" or column.startswith("ENUM") else OTHER
 
 
 def _check_yes_or_no(connection: duckdb.DuckDBPyConnection, table: FactTable, asked: Plan) -> None:
     """Refuse a number where yes or no is read, unless it is 1 or 0."""
     leaves = {leaf for entry in asked.asked for leaf in leaves_of(entry.rule.condition)}
     flags = {leaf.fact for leaf in leaves if isinstance(leaf, Compare) and isinstance(leaf.values[0], bool)}
-    counted: Sequence[str] = sorted(fact for fact in flags if table.types.get(fact) in NUMBERS)
-    if not counted:
-        return
+    counted: Sequence[str] = sorted(fact for fact in flags if table.types.get(fact) in NUMBER_TYPES)
     wrong = [f"count(*) FILTER (isfinite({q}) AND {q} NOT IN (0, 1))" for q in map(_as_double, counted)]
-    found = connection.execute(f"SELECT {', '.join(wrong)} FROM {identifier(table.name)}").fetchall()
-    for fact, number in zip(counted, found[0], strict=True):
+    found = connection.execute(f"SELECT {', '.join(['count(*)', *wrong])} FROM {identifier(table.name)}").fetchall()
+    rows, *numbers = found[0]
+    for fact, number in zip(counted, numbers, strict=True):
         if number:
-            raise RuleError(
-                f"facts: column '{fact}' is neither 1 nor 0 in {number} rows, a rule reads it as boolean. "
-                "Check its type in the feature specification."
-            )
+            raise no_yes_or_no(fact, number, rows)
 
 
 def _as_double(fact: str) -> str:

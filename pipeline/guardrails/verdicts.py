@@ -34,8 +34,9 @@ class Verdicts:
         `decision_id, modality, verdict`: the best of its products.
     findings : DataFrame, one row per decision, product and rule that fired or is undecided
         `decision_id, modality, product, rule_id, verdict, fired, missing_facts, status, overridable, overridden`;
-        worst first, then by rule id. `missing_facts` is the smallest set that would settle an undecided rule. An
-        overridden finding keeps the rule's verdict; it no longer counts in the product's.
+        worst first, then by rule id. `missing_facts` is the smallest set that would settle an undecided rule; an age
+        is named as the fact that it dates. An overridden finding keeps the rule's verdict; it no longer counts in the
+        product's.
     assessed : DataFrame, one row per rule that ran and covers some product
         `rule_id, decisions`: how many decisions it judged (those on or after its `effective_from`).
     overrides : DataFrame, one row per override of one of the decisions
@@ -99,7 +100,7 @@ def apply_rules(
     return Verdicts(
         products=_product_table(answers),
         modalities=_modality_table(answers),
-        findings=_finding_table(answers, columns, lifted),
+        findings=_finding_table(answers, columns, lifted, rules),
         assessed=_assessed_table(answers),
         overrides=override_table(wanted, facts.index, _spoke(answers)),
     )
@@ -153,14 +154,16 @@ def _spoke(answers: Answers) -> dict[str, Mask]:
     return spoke
 
 
-def missing_facts(condition: Condition, columns: FactColumns, undecided: Mask) -> Names:
-    """Return, per row, the facts that would settle an undecided condition; empty elsewhere.
+def missing_facts(condition: Condition, columns: FactColumns, undecided: Mask, rules: RuleSet) -> Names:
+    """Return, per row, what to ask for to settle an undecided condition; empty elsewhere.
 
     Parameters
     ----------
     condition : Condition
     columns : FactColumns
     undecided : array of bool, (n,)
+    rules : RuleSet
+        Says of which fact an age is the age: that fact is asked for, once.
 
     Returns
     -------
@@ -180,7 +183,7 @@ def missing_facts(condition: Condition, columns: FactColumns, undecided: Mask) -
             row = rows[first[place]]
             names = tuple(fact for fact in facts_of(condition) if not columns.known(fact)[row])
         chosen = rows[which == place]
-        missing[chosen] = [names] * len(chosen)
+        missing[chosen] = [rules.questions(names)] * len(chosen)
     return missing
 
 
@@ -216,7 +219,7 @@ def _assessed_table(answers: Answers) -> pd.DataFrame:
     return table.astype({"rule_id": "str", "decisions": "int64"})
 
 
-def _finding_table(answers: Answers, columns: FactColumns, lifted: Mapping[str, Mask]) -> pd.DataFrame:
+def _finding_table(answers: Answers, columns: FactColumns, lifted: Mapping[str, Mask], rules: RuleSet) -> pd.DataFrame:
     offered, running = answers.plan.offered, answers.plan.running
     number = {rule.id: place for place, rule in enumerate(running)}
     found: list[NDArray[np.int64]] = [np.empty((6, 0), dtype=np.int64)]
@@ -224,7 +227,7 @@ def _finding_table(answers: Answers, columns: FactColumns, lifted: Mapping[str, 
     for entry, state in zip(answers.plan.asked, answers.states, strict=True):
         codes = codes_of(entry.rule)[state]
         rows = np.flatnonzero(codes != CLEAR)
-        wanted = missing_facts(entry.rule.condition, columns.given(entry.label), state == UNKNOWN)[rows]
+        wanted = missing_facts(entry.rule.condition, columns.given(entry.label), state == UNKNOWN, rules)[rows]
         aside = lifted.get(entry.rule.id, np.zeros(len(state), dtype=bool))[rows]
         for product in entry.products:
             place, rule = np.full(len(rows), product), np.full(len(rows), number[entry.rule.id])

@@ -55,8 +55,9 @@ OVERRIDING = """## Setting a rule aside
 
 A clinician may set an overridable block aside for one decision, with a reason: `mmrank predict --overrides FILE`, and
 `mmrank explain --overrides FILE` for one card. The file is CSV, Parquet, or a JSON or YAML list, with the columns
-`decision_id, rule_id, reason, by_role, date`: one row per decision and rule, a role and never a name, an ISO date. The
-rule then no longer counts in that decision's verdicts, whether it fired or was undecided; it stays listed, with the
+`decision_id, rule_id, reason, by_role, date`: one row per decision and rule, a role and never a name, an ISO date that
+is not in the future, and words that no spreadsheet reads as a formula (they do not begin with `=`, `+`, `-` or `@`).
+The rule then no longer counts in that decision's verdicts, whether it fired or was undecided; it stays listed, with the
 reason. A rule that may not be overridden refuses the whole file before anything is scored, and so does any other
 problem in it. `mmrank review --predictions DIR` counts a batch's overrides per rule and role.
 """

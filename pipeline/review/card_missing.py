@@ -59,8 +59,8 @@ def _decider(label: str, found: Settling, card: CaseCard) -> Decider:
         "indeterminate": f"{many} whether {product} may be given",
         "action_required": f"{many} whether something must be done before {product}",
     }[found.verdict]
-    whole = "Whatever the answer, the rules on this modality are then decided."
-    partly = "Whatever the answer, the rules on this product are then decided; other products may still wait for facts."
+    whole = f"Whatever the answer, it is then decided; what else is missing does not change that for {label}."
+    partly = "Whatever the answer, that is then decided for this product; another product may still wait for more."
     facts = tuple((card.fact(fact), card.how_to_obtain(fact)) for fact in found.facts)
     return Decider(label, asked, facts, whole if found.decides_modality else partly)
 
@@ -85,7 +85,7 @@ def missing_facts(rows: Sequence[Row], card: CaseCard) -> tuple[MissingFact, ...
 
 
 def _concerns(fact: str, settles: dict[str, list[str]], other: dict[str, list[str]], card: CaseCard) -> str:
-    if fact in settles:
-        labels = listed(tuple(settles[fact]))
-        return f"another rule on {labels} waits for it" if card.settling else f"would settle {labels}"
-    return f"concerns {listed(tuple(other[fact]))}"
+    labels = listed(tuple(settles.get(fact) or other[fact]))
+    if fact not in settles:
+        return f"concerns {labels}"
+    return f"another product or rule of {labels} waits for it" if card.settling else f"would settle {labels}"

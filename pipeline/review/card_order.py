@@ -11,13 +11,21 @@ from pipeline.review.blocks import Cell, Column, Table, columns, row
 from pipeline.review.case import CaseCard, Row, name_of, rank_of, undecided_facts
 from pipeline.review.charts import Estimate, axis_strip, hundred_dots, interval_strip, months_row, scale_over, share_bar
 from pipeline.review.numerals import decimal, general, listed, of_hundred, ordinal, span
-from pipeline.review.reading import count_in, mappings_in, number_in, text_in, texts_in
+from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in, texts_in
 from pipeline.review.small_cells import masked_line
-from pipeline.review.wording import Badge, outcome_label, status_badge, status_sentence, verdict_badge
-from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES
+from pipeline.review.wording import (
+    Badge,
+    assessed_badge,
+    drafts_not_run,
+    outcome_label,
+    plain_name,
+    status_badge,
+    status_sentence,
+)
+from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES, UNRANKABLE_VERDICTS
 
 _BURDEN_DAYS = 90
-_BEFORE_THE_RULES = "Before rules and availability the model alone had it {}."
+BEFORE_THE_RULES = "Before rules and availability the model alone had it {}."
 
 
 @dataclass(frozen=True)
@@ -26,23 +34,27 @@ class Place:
 
     Attributes
     ----------
-    rank : str
-        `1`, `2`, or a dash where there is none.
+    name, rank : str
+        The modality's id; `1`, `2`, or a dash where there is none.
     label, sentence, aside : str
         Name, status in words, and what the model alone would say where that differs.
     status, verdict : Badge
+    unrun : str
+        How many draft rules on the products behind the verdict were not run.
     strip : Markup
         The estimate on the shared scale.
     value, interval : str
     ranked : bool
     """
 
+    name: str
     rank: str
     label: str
     sentence: str
     aside: str
     status: Badge
     verdict: Badge
+    unrun: str
     strip: Markup
     value: str
     interval: str
@@ -89,6 +101,31 @@ def headline(rows: Sequence[Row], card: CaseCard) -> tuple[str, tuple[tuple[str,
     return told, left
 
 
+def remarks(rows: Sequence[Row], card: CaseCard) -> tuple[tuple[str, str], ...]:
+    """Return (label, what a reader of the result alone would miss), in displayed order.
+
+    That is: of a ranked modality only one product is left, or a rule was set aside.
+    """
+    found = []
+    for line in rows:
+        label, products = card.modality(name_of(line)), mappings_in(line.get("products"))
+        left = [entry for entry in products if text_in(entry.get("verdict")) not in UNRANKABLE_VERDICTS]
+        if rank_of(line) is not None and len(left) == 1 < len(products):
+            only = card.product(text_in(left[0].get("product")))
+            found.append((label, f"the rules leave only {only} of its {len(products)} products"))
+        found += [(label, _set_aside(entry, line, card)) for entry in mappings_in(line.get("overrides"))]
+    return tuple(found)
+
+
+def _set_aside(override: Row, line: Row, card: CaseCard) -> str:
+    rule_id = text_in(override.get("rule_id"))
+    said = [entry for entry in mappings_in(line.get("rules")) if text_in(entry.get("rule_id")) == rule_id]
+    waits = any(text_in(entry.get("verdict")) == "indeterminate" for entry in said)
+    title = text_in(mapping_in(card.rules.get(rule_id)).get("title")) or plain_name(rule_id)
+    role = text_in(override.get("by_role")) or "somebody whose role is not recorded"
+    return f"{'an undecided block' if waits else 'a block'} was set aside by {role}: {title}"
+
+
 def order_view(rows: Sequence[Row], card: CaseCard) -> Order:
     """Return the displayed order with one interval per modality on a shared scale."""
     ends = [number_in(line.get(key)) for line in rows for key in ("suitability", "suitability_low", "suitability_high")]
@@ -101,12 +138,14 @@ def order_view(rows: Sequence[Row], card: CaseCard) -> Order:
         estimate = Estimate(label, decimal(value), value, low, high, "quiet" if rank is None else "main")
         places.append(
             Place(
+                name=name_of(line),
                 rank="–" if rank is None else str(rank),
                 label=label,
                 sentence=sentence_of(line, card),
                 aside=_aside(line, rank),
                 status=status_badge(text_in(line.get("status"))),
-                verdict=verdict_badge(text_in(line.get("verdict"))),
+                verdict=modality_badge(line, card),
+                unrun=unrun_beside(line, card),
                 strip=interval_strip(told, estimate, scale=scale),
                 value=decimal(value),
                 interval=span(low, high) if value is not None else "",
@@ -117,9 +156,29 @@ def order_view(rows: Sequence[Row], card: CaseCard) -> Order:
     return Order(tuple(places), axis)
 
 
+def modality_badge(line: Row, card: CaseCard) -> Badge:
+    """Return the badge of a modality's verdict."""
+    return assessed_badge(text_in(line.get("verdict")), len(_drafts_behind(line, card)))
+
+
+def unrun_beside(line: Row, card: CaseCard) -> str:
+    """Return how many draft rules were not run, for a verdict whose badge does not say it."""
+    told = text_in(line.get("verdict")) in ("not_assessed", *UNRANKABLE_VERDICTS)
+    return "" if told else drafts_not_run(len(_drafts_behind(line, card)))
+
+
+def _drafts_behind(line: Row, card: CaseCard) -> set[str]:
+    """Return the draft rules that were not run on the products that give a modality its verdict."""
+    verdict = line.get("verdict")
+    best = [
+        text_in(entry.get("product")) for entry in mappings_in(line.get("products")) if entry.get("verdict") == verdict
+    ]
+    return {rule for product in best for rule in card.not_run.get((name_of(line), product), ())}
+
+
 def _aside(line: Row, rank: int | None) -> str:
     alone = count_in(line.get("model_rank"))
-    return _BEFORE_THE_RULES.format(ordinal(alone)) if alone is not None and rank is None else ""
+    return BEFORE_THE_RULES.format(ordinal(alone)) if alone is not None and rank is None else ""
 
 
 def outcome_table(rows: Sequence[Row], card: CaseCard) -> Table | None:

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.review.blocks import Cell, Table, columns, row
+from pipeline.review.card_order import modality_badge
 from pipeline.review.case import CaseCard, Row, name_of
 from pipeline.review.charts import signed_bar
 from pipeline.review.numerals import decimal, signed
 from pipeline.review.reading import mapping_in, mappings_in, number_in, text_in, texts_in
 from pipeline.review.trust_sections import plain_value
-from pipeline.review.wording import Badge, plain_name, verdict_badge
+from pipeline.review.wording import Badge, assessed_badge, drafts_not_run, plain_name, set_aside_badge, verdict_badge
 
 _TOLERANCE = 1e-6
+_UNDECIDED = "Not known whether it applies"
 _DIGITS = 3
+_LABELS = ("Fact and value", "Lowers · raises", "Contribution")
+_COLUMNS = columns(_LABELS, numbers=(_LABELS[2],), pictures=(_LABELS[1],))
+_DIFFERENCE = "What makes the difference"
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Reasons:
 
     Attributes
     ----------
-    label : str
+    name, label : str
+        Id and words of the modality, or of the two.
     table : Table
         Facts with value and signed contribution.
     sum_line : str
@@ -33,6 +39,7 @@ class Reasons:
         Whether the unrounded numbers agree within one millionth.
     """
 
+    name: str
     label: str
     table: Table
     sum_line: str
@@ -55,8 +62,13 @@ def reason_views(rows: Sequence[Row], card: CaseCard) -> tuple[Reasons, ...]:
         told = f"Baseline {signed(baseline, _DIGITS)}, reasons {signed(total, _DIGITS)}: "
         told += f"suitability {signed(suitability, _DIGITS)}." + _agreement(adds_up)
         table = _items_table("What moved the estimate away from the baseline", items, most, card)
-        views.append(Reasons(card.modality(name_of(line)), table, told, adds_up))
+        views.append(Reasons(name_of(line), card.modality(name_of(line)), table, told, adds_up))
     return tuple(views)
+
+
+def blank_contrast() -> Table:
+    """Return the table of a contrast without items, for a page that fills it."""
+    return Table(_DIFFERENCE, _COLUMNS, ())
 
 
 def contrasts(rows: Sequence[Row], card: CaseCard) -> tuple[Reasons, ...]:
@@ -76,7 +88,8 @@ def contrasts(rows: Sequence[Row], card: CaseCard) -> tuple[Reasons, ...]:
         told = f"{decimal(first, _DIGITS)} against {decimal(second, _DIGITS)}: a gap of {signed(gap, _DIGITS)}; "
         told += f"the items add up to {signed(total, _DIGITS)}." + _agreement(adds_up)
         label = f"{card.modality(name_of(line))} rather than {card.modality(other)}"
-        views.append(Reasons(label, _items_table("What makes the difference", items, most, card), told, adds_up))
+        table = _items_table(_DIFFERENCE, items, most, card)
+        views.append(Reasons(f"{name_of(line)},{other}", label, table, told, adds_up))
     return tuple(views)
 
 
@@ -94,17 +107,17 @@ def _items_table(caption: str, items: Sequence[Row], most: float, card: CaseCard
         feature, contribution = text_in(item.get("feature")), number_in(item.get("contribution"))
         told = signed(contribution, _DIGITS)
         bar = signed_bar(f"Contribution {told}", contribution, most)
-        lines.append(row(Cell(card.fact(feature), card.value(feature, item.get("value"))), Cell(picture=bar), told))
-    labels = ("Fact and value", "Lowers · raises", "Contribution")
-    return Table(caption, columns(labels, numbers=(labels[2],), pictures=(labels[1],)), tuple(lines))
+        lines.append(row(Cell(card.fact(feature), card.compared(feature, item.get("value"))), Cell(picture=bar), told))
+    return Table(caption, _COLUMNS, tuple(lines))
 
 
 @dataclass(frozen=True)
 class SpokenRule:
-    """A rule that had something to say about a modality, and what to do about it."""
+    """A rule that had something to say about a modality, of which products, and what to do about it."""
 
     badge: Badge
     title: str
+    products: str
     reason: str
     action: str
     source: str
@@ -115,27 +128,57 @@ class SpokenRule:
 
 @dataclass(frozen=True)
 class RuleView:
-    """What the rules say of one modality and of each of its products."""
+    """What the rules say of one modality and of each of its products.
+
+    Attributes
+    ----------
+    label : str
+    badge : Badge
+    products : tuple of (label, verdict, how many draft rules were not run)
+    rules : tuple of SpokenRule
+    drafts : str
+        How many draft rules on the modality were not run.
+    unrun : tuple of (title, rule id and products)
+        Those draft rules.
+    """
 
     label: str
     badge: Badge
-    products: tuple[tuple[str, Badge], ...]
+    products: tuple[tuple[str, Badge, str], ...]
     rules: tuple[SpokenRule, ...]
+    drafts: str
+    unrun: tuple[tuple[str, str], ...]
 
 
 def rule_views(rows: Sequence[Row], card: CaseCard) -> tuple[RuleView, ...]:
     """Return what the rules say, modality by modality in displayed order."""
-    return tuple(
-        RuleView(
-            card.modality(name_of(line)),
-            verdict_badge(text_in(line.get("verdict"))),
-            tuple(
-                (card.product(text_in(entry.get("product"))), verdict_badge(text_in(entry.get("verdict"))))
-                for entry in mappings_in(line.get("products"))
-            ),
-            tuple(dict.fromkeys(_spoken(entry, line, card) for entry in mappings_in(line.get("rules")))),
-        )
-        for line in rows
+    return tuple(_rule_view(line, card) for line in rows)
+
+
+def _rule_view(line: Row, card: CaseCard) -> RuleView:
+    name, products = name_of(line), [text_in(entry.get("product")) for entry in mappings_in(line.get("products"))]
+    verdicts = [text_in(entry.get("verdict")) for entry in mappings_in(line.get("products"))]
+    drafts = [tuple(card.not_run.get((name, product), ())) for product in products]
+    waiting: dict[str, list[str]] = {}
+    for product, rules in zip(products, drafts, strict=True):
+        for rule in rules:
+            waiting.setdefault(rule, []).append(product)
+    return RuleView(
+        label=card.modality(name),
+        badge=modality_badge(line, card),
+        products=tuple(
+            (
+                card.product(product),
+                assessed_badge(verdict, len(rules)),
+                "" if verdict in ("not_assessed", "blocked") else drafts_not_run(len(rules)),
+            )
+            for product, verdict, rules in zip(products, verdicts, drafts, strict=True)
+        ),
+        rules=tuple(dict.fromkeys(_spoken(entry, line, card) for entry in mappings_in(line.get("rules")))),
+        drafts=drafts_not_run(len(waiting)),
+        unrun=tuple(
+            (_title(rule, card), f"{rule} · {_of_products(of, products, card)}") for rule, of in waiting.items()
+        ),
     )
 
 
@@ -145,16 +188,31 @@ def _spoken(entry: Row, line: Row, card: CaseCard) -> SpokenRule:
     status = text_in(declared.get("status"))
     note = rule_id + (f" · {status}" if status else "")
     note += ", not yet clinically reviewed" if status == "draft" else ""
+    verdict, missing = text_in(entry.get("verdict")), texts_in(entry.get("missing_facts"))
+    override, title = _override(rule_id, line, card), _title(rule_id, card)
+    every = [text_in(product.get("product")) for product in mappings_in(line.get("products"))]
     return SpokenRule(
-        badge=verdict_badge(text_in(entry.get("verdict"))),
-        title=text_in(declared.get("title")) or plain_name(rule_id),
+        badge=set_aside_badge(verdict) if override else verdict_badge(verdict),
+        title=f"{_UNDECIDED}: {title}" if verdict == "indeterminate" or missing else title,
+        products=_of_products(card.spoken_of.get((name_of(line), rule_id), ()), every, card),
         reason=text_in(declared.get("reason")),
         action=text_in(declared.get("action")),
         source=_source(declared.get("source")),
         note=note,
-        needs=tuple((card.fact(fact), card.how_to_obtain(fact)) for fact in texts_in(entry.get("missing_facts"))),
-        override=_override(rule_id, line, card),
+        needs=tuple((card.fact(fact), card.how_to_obtain(fact)) for fact in missing),
+        override=override,
     )
+
+
+def _title(rule_id: str, card: CaseCard) -> str:
+    return text_in(mapping_in(card.rules.get(rule_id)).get("title")) or plain_name(rule_id)
+
+
+def _of_products(spoken_of: Sequence[str], every: Sequence[str], card: CaseCard) -> str:
+    """Return the products that a rule speaks of: by name, or all; nothing where that is not known."""
+    if len(every) > 1 and set(spoken_of) >= set(every):
+        return f"all {len(every)} products"
+    return ", ".join(card.product(product) for product in spoken_of)
 
 
 def _source(source: Any) -> str:

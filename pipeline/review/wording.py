@@ -91,6 +91,46 @@ DERIVED_ITEMS: Mapping[str, str] = {
 }
 
 
+UNITS: Mapping[str, str] = {
+    **dict.fromkeys(("group", "score", "stage", "grade", "ratio", "log2", "0 PD to 6 sCR"), ""),
+    "10^9/L": "10⁹/L",
+    "mL/min/1.73m2": "mL/min/1.73 m²",
+    "kg/m2": "kg/m²",
+    "cm2": "cm²",
+    "count": "times",
+    **{f"{unit} per 30 d": f"{unit} per 30 days" for unit in ("g/dL", "mg/dL")},
+    "10^9/L per 30 d": "10⁹/L per 30 days",
+}
+"""Units as a clinician writes them, where the records write them otherwise; some read better as no unit."""
+
+
+def measured(number: str, unit: str) -> str:
+    """Return a number with its unit as a clinician writes it: `180 10⁹/L`, `1 line`, `2`."""
+    shown = UNITS.get(unit, unit)
+    if number == "1" and shown.isalpha():
+        shown = shown.removesuffix("s")
+    return f"{number} {shown}".strip()
+
+
+def set_aside_badge(verdict: str) -> Badge:
+    """Return the badge of a rule that a clinician set aside, whatever it says."""
+    said = verdict_badge(verdict).word
+    return Badge("plain", "○", "set aside", f"The rule says {said}; a clinician set it aside for this decision.")
+
+
+def drafts_not_run(number: int) -> str:
+    """Return how many draft rules were not run, in words; empty for none."""
+    return "" if not number else f"{number} draft {'rule was' if number == 1 else 'rules were'} not run"
+
+
+def assessed_badge(verdict: str, drafts: int) -> Badge:
+    """Return the badge of a verdict; where nothing was assessed it says how many draft rules were not run."""
+    found = verdict_badge(verdict)
+    if verdict != "not_assessed" or not drafts:
+        return found
+    return Badge(found.tone, found.sign, f"{found.word}: {drafts_not_run(drafts)}", found.meaning)
+
+
 def unknown_word(word: str) -> Badge:
     """Return a badge for a word this version does not know; the word itself is shown."""
     return Badge("plain", "–", word.replace("_", " ") or "not stated", "This version of the page has no words for it.")

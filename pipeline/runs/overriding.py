@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -50,9 +51,14 @@ def read_overrides(path: Path | None, setup: Setup) -> Overrides:
         return Overrides()
     rows = read_rows(path, RuleError)
     try:
-        return parse_overrides(rows, setup.rules)
+        return parse_overrides(rows, setup.rules, latest=_today_anywhere())
     except RuleError as problem:
         raise RuleError(f"{path}: {problem}") from None
+
+
+def _today_anywhere() -> date:
+    """Return the day it is where the day begins first: what is dated later is in the future everywhere."""
+    return (datetime.now(UTC) + timedelta(hours=14)).date()
 
 
 def account_of(overrides: Overrides, known: Known, setup: Setup) -> OverrideAccount:

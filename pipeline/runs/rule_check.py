@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from pipeline.declared import did_you_mean
 from pipeline.errors import ConfigError
-from pipeline.guardrails import WHAT_TO_DO, Inconsistency, Rule, RuleSet, consistency, out_of_date, products_offered
+from pipeline.guardrails import Inconsistency, Rule, RuleSet, consistency, out_of_date, products_offered
 from pipeline.runs.setup import Setup
 
 
@@ -37,13 +37,14 @@ class RuleCheck:
     ----------
     rules : RuleSet
         As declared: a rule that is wrong by itself is never read.
-    errors, warnings : tuple of Remark
-        Errors must be mended; warnings may be meant.
+    errors, warnings, expected : tuple of Remark
+        Errors must be mended; warnings may be meant; what is expected needs no look.
     """
 
     rules: RuleSet
     errors: tuple[Remark, ...]
     warnings: tuple[Remark, ...]
+    expected: tuple[Remark, ...]
 
 
 def check_rules(setup: Setup, today: date | None = None) -> RuleCheck:
@@ -59,12 +60,13 @@ def check_rules(setup: Setup, today: date | None = None) -> RuleCheck:
     found = consistency(setup.rules, setup.config.products, setup.config.modalities, setup.facts)
     found += out_of_date(setup.rules, day)
     files = _files(setup.texts)
-    by_severity: dict[str, list[Remark]] = {"error": [], "note": []}
+    by_severity: dict[str, list[Remark]] = {"error": [], "note": [], "expected": []}
     for said, jurisdictions in _together(found).items():
         both = " (us and eu)" if len(jurisdictions) > 1 else ""
         where = files.get(said.rules[0], "guardrails") if said.rules else "guardrails"
-        by_severity[said.severity].append(Remark(where, said.message + both, WHAT_TO_DO[said.kind]))
-    return RuleCheck(setup.rules, tuple(by_severity["error"]), tuple(by_severity["note"]))
+        by_severity[said.severity].append(Remark(where, said.message + both, said.what_to_do))
+    errors, warnings, expected = (tuple(by_severity[severity]) for severity in ("error", "note", "expected"))
+    return RuleCheck(setup.rules, errors, warnings, expected)
 
 
 def chosen_rules(setup: Setup, status: str | None, modality: str | None) -> tuple[Rule, ...]:

@@ -27,14 +27,18 @@ def rules_shown(rules: Sequence[Rule], console: Console) -> None:
     console.print(f"{len(rules)} rules; only active ones run unless the configuration says so", markup=False)
 
 
-def rule_check_shown(found: RuleCheck, console: Console) -> None:
-    """Show what a check of the rules found, warnings before errors."""
+def rule_check_shown(found: RuleCheck, console: Console, *, verbose: bool = False) -> None:
+    """Show what a check of the rules found, warnings before errors; what is expected as a count, or in full."""
     rules = found.rules.rules
     examples = sum(len(rule.examples) for rule in rules)
     console.print(
         f"{len(rules)} rules, {examples} examples: all as declared (rule set {found.rules.digest[:12]})", markup=False
     )
-    for severity, remarks in (("warning", found.warnings), ("ERROR", found.errors)):
+    if found.expected and not verbose:
+        told = "what labels decide and rules of two effects, as expected; --verbose tells them"
+        console.print(f"{len(found.expected)} remarks: {told}", markup=False)
+    shown = (("expected", found.expected if verbose else ()), ("warning", found.warnings), ("ERROR", found.errors))
+    for severity, remarks in shown:
         for remark in remarks:
             console.print(f"{severity}: {remark.where}: {remark.message}", markup=False)
             console.print(f"  to do: {remark.what_to_do}", markup=False)

@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -102,11 +103,16 @@ def scratch(folder: Path) -> Path:
 
 
 def in_child(work: Callable[[], Any], seconds: float = 1800) -> Any:
-    """Return what `work` returns in a process of its own, or what went wrong there."""
+    """Return what `work` returns in a process of its own, or what went wrong there.
+
+    It may take so many processor seconds; one that takes more never ends. By the clock it may take five times as long:
+    one that only waits, or a busy machine, tells nothing of the mutant and is an error.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
         try:
             answer = json.dumps(work())
         except BaseException as problem:  # noqa: BLE001 - a mutant may break anything
@@ -115,17 +121,22 @@ def in_child(work: Callable[[], Any], seconds: float = 1800) -> Any:
             out.write(answer)
         os._exit(0)
     os.close(writer)
-    signal.alarm(int(seconds))
+    signal.alarm(int(seconds) * 5)
+    text, waited = "", False
     try:
         with os.fdopen(reader) as source:
             text = source.read()
-        return json.loads(text) if text else "error: died"
     except TimeoutError:
+        waited = True
         os.kill(child, signal.SIGKILL)
-        return "timeout"
     finally:
         signal.alarm(0)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    if waited:
+        return "error: waited too long"
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+        return TIMEOUT
+    return json.loads(text) if text else "error: died"
 
 
 def late(*_: Any) -> None:

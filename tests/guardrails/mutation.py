@@ -1,6 +1,7 @@
 """Would the tests notice a wrong rule? Every small wrong change is tried, and those that nothing notices are listed.
 
     python -m tests.guardrails.mutation [--minutes 15] [--workers 1] [--seed 1] [--only sql.py] [--patience 10]
+                                        [--remember .mutants]
 
 Changes are made in a scratch copy, one at a time, each in a process of its own. A mutant of the code meets the tests
 that run its line, quickest first, until one fails or they have used up the patience, in processor seconds; one that
@@ -8,18 +9,23 @@ could change what importing does meets them again from a fresh import. A mutant 
 examples, then the tables of the tests; the printed rule book and digests, which notice any change of a rule file, are
 left out. The order is drawn by the seed, so that a run that stops early has tried a fair sample. Mutants that change
 nothing are declared, with the reason, in `equivalent_mutants.yaml`.
+
+What was noticed is remembered by the digest of the wrong file, so that the next run goes on where this one stopped and
+the figure at the end is of all modules and rule files. A module or rule file that changes is tried anew; after tests
+were taken away, delete the file of what is remembered.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,52 +59,83 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="mutants whose name contains one of these, in this order"
+    )
     parser.add_argument(
         "--patience", type=float, default=10.0, help="processor seconds of tests that a mutant has to survive"
     )
+    parser.add_argument("--remember", type=Path, default=ROOT / ".mutants", help="file of what was noticed before")
     asked = parser.parse_args()
+    memory = Memory(asked.remember)
     signal.signal(signal.SIGALRM, late)
     get_ready()
     declared = {entry["mutant"]: entry["reason"] for entry in yaml.safe_load(EQUIVALENTS.read_text("utf-8")) or []}
+    code, rules = code_mutants(ROOT), rule_mutants(ROOT, strict)
+    stale = sorted(set(declared) - {mutant.name for mutant in code})
+    results = memory.of([*code, *rules])
+    left = [mutant for mutant in [*code, *rules] if mutant.name not in declared and mutant.name not in results]
+    random.Random(asked.seed).shuffle(left)
+    wanted = list(dict.fromkeys(mutant for word in asked.only for mutant in left if word in mutant.name))
     with tempfile.TemporaryDirectory() as home:
         folders = [scratch(Path(home) / str(worker)) for worker in range(asked.workers)]
-        baseline = in_child(lambda: measure(folders[0]))
+        baseline = (
+            in_child(lambda: measure(folders[0]), 3600) if wanted else {"seconds": {}, "lines": {}, "at_import": []}
+        )
         if isinstance(baseline, str):
             print(baseline)
             return 2
         tests = Baseline(baseline["seconds"], baseline["lines"], frozenset(baseline["at_import"]))
-        print(f"{len(tests.seconds)} tests take {sum(tests.seconds.values()):.0f} s")
-        every = code_mutants(ROOT)
-        code = [mutant for mutant in every if asked.only in mutant.name]
-        rules = [mutant for mutant in rule_mutants(ROOT, strict) if asked.only in mutant.name]
-        stale = sorted(set(declared) - {mutant.name for mutant in every})
-        random.Random(asked.seed).shuffle(code)
-        results = dict(run_rules(folders[0], rules, tests))
+        print(f"{len(wanted)} mutants to try; {len(tests.seconds)} tests take {sum(tests.seconds.values()):.0f} s")
         deadline = time.monotonic() + 60 * asked.minutes
-        wanted = [mutant for mutant in code if mutant.name not in declared]
-        results |= run_code(folders, wanted, tests, deadline, asked.patience)
-    return report(code, rules, results, {name for name in declared if asked.only in name}, stale)
+        results |= run_rules(folders[0], [mutant for mutant in wanted if not mutant.line], tests, memory)
+        code_wanted = [mutant for mutant in wanted if mutant.line]
+        results |= run_code(folders, code_wanted, tests, deadline, asked.patience, memory)
+    return report(code, rules, results, set(declared), stale)
+
+
+class Memory:
+    """What was noticed before, one line per mutant: the digest of the wrong file and what became of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        self.known = dict(line.split(" ", 1) for line in lines)
+
+    def of(self, mutants: Sequence[Mutant]) -> dict[str, str]:
+        """Return what is remembered of some mutants, by name."""
+        return {mutant.name: self.known[key] for mutant in mutants if (key := _key(mutant)) in self.known}
+
+    def note(self, mutant: Mutant, became: str) -> None:
+        """Remember a mutant that was noticed; one that was not is tried again."""
+        if not became.startswith((SURVIVED, "error")):
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(f"{_key(mutant)} {became}\n")
+
+
+def _key(mutant: Mutant) -> str:
+    return hashlib.sha256(f"{mutant.file}\n{mutant.text}".encode()).hexdigest()[:20]
 
 
 # --- mutants of rule files
 
 
-def run_rules(folder: Path, mutants: Sequence[Mutant], tests: Baseline) -> Iterator[tuple[str, str]]:
-    """Yield each rule mutant's name and what became of it."""
+def run_rules(folder: Path, mutants: Sequence[Mutant], tests: Baseline, memory: Memory) -> dict[str, str]:
+    """Return what became of each mutant of a rule file."""
     texts = {mutant.name: (Path(mutant.file).name, mutant.text) for mutant in mutants}
 
     def meet() -> dict[str, str]:
         settle_in(folder)
         return {name: met(file, text) for name, (file, text) in texts.items()}
 
-    became = in_child(meet)
+    became: dict[str, str] = in_child(meet)
     ordered = [test for name in RULE_TESTS for test in tests.seconds if f"/{name}" in test]
     ordered = [test for test in ordered if not any(word in test for word in NOT_OF_RULES)]
     for mutant in mutants:
         if became[mutant.name] == SURVIVED:
             became[mutant.name] = replaced(folder, mutant, ordered)
-    yield from became.items()
+        memory.note(mutant, became[mutant.name])
+    return became
 
 
 def met(file: str, text: str) -> str:
@@ -130,11 +167,17 @@ def met(file: str, text: str) -> str:
 
 
 def run_code(
-    folders: Sequence[Path], mutants: Sequence[Mutant], tests: Baseline, deadline: float, patience: float
+    folders: Sequence[Path],
+    mutants: Sequence[Mutant],
+    tests: Baseline,
+    deadline: float,
+    patience: float,
+    memory: Memory,
 ) -> dict[str, str]:
     """Return what became of each mutant that was tried before the deadline."""
     context = multiprocessing.get_context("fork")
     todo, done = context.Queue(), context.Queue()
+    by_name = {mutant.name: mutant for mutant in mutants}
     for mutant in [*mutants, *[None] * len(folders)]:
         todo.put(mutant)
 
@@ -160,6 +203,7 @@ def run_code(
             running -= 1
             continue
         results[said[0]] = said[1]
+        memory.note(by_name[said[0]], said[1])
         if said[1] == SURVIVED:
             print(f"  survived: {said[0]}", flush=True)
     todo.cancel_join_thread()
@@ -191,17 +235,22 @@ def report(
     groups |= {
         name: [m for m in code if Path(m.file).name == name] for name in sorted({Path(m.file).name for m in code})
     }
-    survivors = []
-    for title, mutants in {**groups, "all code": code}.items():
+    survivors: list[Mutant] = []
+    for title, mutants in {**groups, "everything": [*rules, *code]}.items():
         own = [results[mutant.name] for mutant in mutants if mutant.name in results]
         lost = [m for m in mutants if results.get(m.name, "").startswith((SURVIVED, "error"))]
         slow, equal = own.count(TIMEOUT), sum(mutant.name in declared for mutant in mutants)
         figures = (len(mutants), len(own), len(own) - len(lost) - slow, slow, equal, len(lost))
         print(f"{title:24}{''.join(f'{figure:12}' for figure in figures)}")
-        survivors += lost if title != "all code" else []
-    if rules:
-        by_examples = sum(results.get(mutant.name) == "refused by its examples" for mutant in rules)
-        print(f"rule files: {by_examples} of {len(rules)} refused by the rule's own examples, the others by tests")
+        survivors = lost
+    by_examples = sum(results.get(mutant.name) == "refused by its examples" for mutant in rules)
+    print(f"rule files: {by_examples} of {len(rules)} refused by the rule's own examples, the others by tests")
+    every, tried = len(rules) + len(code), len({*results} - declared)
+    equal = sum(mutant.name in declared for mutant in code)
+    print(
+        f"{every:,} mutants: {tried - len(survivors):,} noticed, {equal} equivalent with a reason, "
+        f"{len(survivors)} surviving, {every - tried - equal:,} untried"
+    )
     for mutant in survivors:
         print(f"{results[mutant.name]}: {mutant.file}:{mutant.line} {mutant.name}")
     for name in stale:

@@ -29,6 +29,7 @@ class SmallFact:
     max_age_days: float | None = None
     obtain: str | None = None
     minimum: float | None = None
+    dates: str | None = None
 
 
 UNITS = {
@@ -53,7 +54,10 @@ BOOLEANS = """
     plasma_cell_leukaemia amyloidosis poems prior_severe_crs measurable_disease progression_documented
 """.split()  # noqa: SIM905 - a drawn list
 CATALOGUE: dict[str, SmallFact] = {
-    **{name: SmallFact(name, "number", unit, minimum=0) for name, unit in UNITS.items()},
+    **{
+        name: SmallFact(name, "number", unit, minimum=0, dates=name[:-9] if name.endswith("_age_days") else None)
+        for name, unit in UNITS.items()
+    },
     **{name: SmallFact(name, "boolean") for name in BOOLEANS},
     "sex": SmallFact("sex", "category", levels=("female", "male", "unknown")),
 }

@@ -32,8 +32,11 @@ FACTS = {
 }
 HIV, ECOG = {"fact": "hiv", "is": True}, {"fact": "ecog", "ge": 3, "unit": "score"}
 IS_HIV, IS_ECOG = Compare("hiv", "is", (True,)), Compare("ecog", "ge", (3,), "score")
+TWO_OR_FOUR = {"fact": "ecog", "in": [2, 4], "unit": "score"}
 RANGE = {"fact": "ecog", "between": [1, 2], "unit": "score"}
 KINDS = "wanted exactly one of all, any, not, at_least, fact, label; got "
+ONE_EACH = "in one comparison; write one comparison for each under all:, or between: [low, high]"
+PADDED = ", which begins with 0 and so could be a code or octal: write"
 ASKED = "wanted exactly one of is, equals, lt, le, gt, ge, in, between, known; got "
 DECLARED = "facts are declared in the feature specification"
 LEVELS = "'sex' is a category; wanted is: one level, or in: a list of levels"
@@ -108,7 +111,10 @@ WRONG = [
     ({"label": "hiv", "is": True}, f"when.label: unknown label 'hiv'; {DECLARED}"),
     ({"fact": "hiv"}, f"when: {ASKED}fact"),
     ({"fact": "hiv", "above": 3}, f"when: {ASKED}fact, above"),
-    ({"fact": "ratio", "ge": 3, "le": 4}, f"when: {ASKED}fact, ge, le"),
+    ({"fact": "ratio", "ge": 3, "le": 4}, f"when: more than one operator, ge and le, {ONE_EACH}"),
+    ({**ECOG, "lt": 5, "in": [3]}, f"when: more than one operator, ge and lt and in, {ONE_EACH}"),
+    ({"fact": "ratio", "ge": 3, "known": True}, f"when: {ASKED}fact, ge, known"),
+    ({"fact": "ratio", "ge": 3, "above": 4}, f"when: {ASKED}fact, ge, above"),
     ({"fact": "hiv", "known": "yes"}, "when.known: wanted true or false and nothing else beside it"),
     ({"fact": "ecog", "known": True, "unit": "score"}, "when.known: wanted true or false and nothing else beside it"),
     ({"fact": "hiv", "ge": 3}, f"when.ge: 'hiv' is yes or no, got 3; {YES_NO}"),
@@ -124,11 +130,17 @@ WRONG = [
     ({"fact": "sex", "in": ["male", 3]}, "when.in: unknown level 3 of 'sex'; levels are female, male"),
     ({"fact": "blank", "is": "x"}, "when.is: unknown level 'x' of 'blank'; levels are "),
     ({**ECOG, "ge": "3"}, f"when.ge: 'ecog' is a number, got '3'; {NUMBER}"),
+    ({**ECOG, "ge": "03"}, f"when.ge: 'ecog' is a number, got '03'{PADDED} 3; {NUMBER}"),
+    ({**ECOG, "ge": "-012"}, f"when.ge: 'ecog' is a number, got '-012'{PADDED} -12; {NUMBER}"),
+    ({**ECOG, "ge": "+09"}, f"when.ge: 'ecog' is a number, got '+09'{PADDED} 9; {NUMBER}"),
+    ({**ECOG, "ge": "0"}, f"when.ge: 'ecog' is a number, got '0'; {NUMBER}"),
+    ({**ECOG, "ge": "00x"}, f"when.ge: 'ecog' is a number, got '00x'; {NUMBER}"),
     ({**ECOG, "ge": True}, f"when.ge: 'ecog' is a number, got True; {NUMBER}"),
     ({**ECOG, "ge": [3]}, f"when.ge: 'ecog' is a number, got [3]; {NUMBER}"),
     ({"fact": "ecog", "is": 3, "unit": "score"}, f"when.is: 'ecog' is a number, got 3; {NUMBER}"),
     ({"fact": "ecog", "in": [], "unit": "score"}, f"when.in: 'ecog' is a number, got []; {NUMBER}"),
     ({"fact": "ecog", "in": [1, "2"], "unit": "score"}, f"when.in: 'ecog' is a number, got [1, '2']; {NUMBER}"),
+    ({**TWO_OR_FOUR, "in": [1, "02", "04"]}, f"when.in: 'ecog' is a number, got [1, '02', '04']{PADDED} 2; {NUMBER}"),
     ({**RANGE, "between": 3}, f"when.between: {ENDS} 3; both ends belong to it"),
     ({**RANGE, "between": [1, 2, 3]}, f"when.between: {ENDS} [1, 2, 3]; both ends belong to it"),
     ({**RANGE, "between": [2, 1]}, f"when.between: {ENDS} [2, 1]; both ends belong to it"),

@@ -28,7 +28,7 @@ def test_the_shipped_rules_have_no_error():
     assert [said.message for said in SHIPPED if said.severity == "error"] == []
 
 
-def test_the_notes_on_the_shipped_rules_are_these():
+def test_what_is_expected_of_the_shipped_rules_is_this_and_nothing_else_is_remarked():
     approved = (
         "cilta_cel, ide_cel, elranatamab, linvoseltamab, talquetamab, teclistamab, teclistamab_daratumumab, "
         "belantamab_bvd"
@@ -40,16 +40,16 @@ def test_the_notes_on_the_shipped_rules_are_these():
     g10, g12a, g12b = "g10-us-belantamab-bpd-not-labelled", "g12a-us-no-approval-found", "g12b-eu-no-approval-found"
 
     assert [(said.severity, said.kind, said.jurisdiction, said.message) for said in SHIPPED] == [
-        ("note", "always_fires", "eu", f"{g12b} always fires for teclistamab_daratumumab with the eu label"),
-        ("note", "never_fires", "eu", f"{g12b} never fires for {in_eu} with the eu label"),
-        ("note", "never_offered", "eu", f"teclistamab_daratumumab can never be offered in eu: {g12b}"),
-        ("note", "redundant", "eu", drafts),
-        ("note", "redundant", "eu", pace),
-        ("note", "always_fires", "us", f"{g10} always fires for belantamab_bpd with the us label"),
-        ("note", "never_fires", "us", f"{g12a} never fires for {approved} with the us label"),
-        ("note", "never_offered", "us", f"belantamab_bpd can never be offered in us: {g10}"),
-        ("note", "redundant", "us", drafts),
-        ("note", "redundant", "us", pace),
+        ("expected", "always_fires", "eu", f"{g12b} always fires for teclistamab_daratumumab with the eu label"),
+        ("expected", "never_fires", "eu", f"{g12b} never fires for {in_eu} with the eu label"),
+        ("expected", "never_offered", "eu", f"teclistamab_daratumumab can never be offered in eu: {g12b}"),
+        ("expected", "redundant", "eu", drafts),
+        ("expected", "redundant", "eu", pace),
+        ("expected", "always_fires", "us", f"{g10} always fires for belantamab_bpd with the us label"),
+        ("expected", "never_fires", "us", f"{g12a} never fires for {approved} with the us label"),
+        ("expected", "never_offered", "us", f"belantamab_bpd can never be offered in us: {g10}"),
+        ("expected", "redundant", "us", drafts),
+        ("expected", "redundant", "us", pace),
     ]
 
 
@@ -77,11 +77,17 @@ EXAMPLES = {
 }
 
 
-def ruleset(*rows: tuple[str, str, str], products: tuple[Product, ...] = PRODUCTS, **more: str) -> Any:
+def ruleset(
+    *rows: tuple[str, str, str],
+    products: tuple[Product, ...] = PRODUCTS,
+    letter: str = "g",
+    given: Any = None,
+    **more: str,
+) -> Any:
     """Return rules drawn as (applies_to, when, effect), named g01-x, g02-x ...; `more` sets every rule's fields."""
     files = {}
     for number, (applies_to, when, effect) in enumerate(rows, start=1):
-        name = f"g{number:02d}"
+        name = f"{letter}{number:02d}"
         unknown = "indeterminate" if effect == "block" else "caution"
         text = SHELL.format(applies_to=applies_to, when=when)
         fields = {
@@ -92,8 +98,9 @@ def ruleset(*rows: tuple[str, str, str], products: tuple[Product, ...] = PRODUCT
         fields |= dict([more[name].split(": ")]) if name in more else {}
         text += "".join(f"{key}: {value}\n" for key, value in fields.items())
         text += f"id: {name}-x\nevidence_id: {name.upper()}\neffect: {effect}\nwhen_unknown: {unknown}\n"
-        files[name] = parse_yaml(text + "examples: []\n", name, RuleError)
-        files[name]["examples"] = examples_of(files[name])
+        where = f"{name}-x.yaml"
+        files[where] = parse_yaml(text + "examples: []\n", where, RuleError)
+        files[where]["examples"] = examples_of(files[where]) if given is None else examples_given(files[where], given)
     return parse_rules(files, CATALOGUE, products)
 
 
@@ -117,6 +124,16 @@ def examples_of(file: dict[str, Any]) -> list[dict[str, Any]]:
         given = dict(zip(names, values, strict=True))
         found.setdefault(plainly.answer(when, given), given)
     return [{"given": given, "verdict": verdicts[answer]} for answer, given in found.items()]
+
+
+def examples_given(file: dict[str, Any], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return examples of some facts, labels among them."""
+    verdicts = {True: "blocked", False: "clear", None: "indeterminate"}
+    status = "label.approval_status"
+    return [
+        {"given": facts, "verdict": verdicts[plainly.answer(file["when"], facts, {"approval_status": facts[status]})]}
+        for facts in given
+    ]
 
 
 def said(
@@ -219,15 +236,55 @@ LABEL = "{label: approval_status, is: not_approved}"
 @pytest.mark.parametrize(
     ("status", "kinds"),
     [
-        ("not_approved", [("note", "always_fires"), ("note", "never_offered")]),
-        ("approved", [("note", "never_fires")]),
+        ("not_approved", ["always_fires", "never_offered"]),
+        ("approved", ["never_fires"]),
     ],
 )
-def test_a_label_settles_a_rule_and_that_is_a_note(status, kinds):
+@pytest.mark.parametrize(("letter", "severity"), [("g", "expected"), ("p", "note")])
+def test_a_label_that_settles_a_rule_is_expected_of_the_evidence_base_and_noted_of_a_rule_of_ones_own(
+    status, kinds, letter, severity
+):
     products = labelled(status)
-    found = said(ruleset((CILTA, LABEL, "block"), products=products), products=products)
+    found = said(ruleset((CILTA, LABEL, "block"), products=products, letter=letter), products=products)
 
-    assert [(each.severity, each.kind) for each in found] == kinds
+    assert [(each.severity, each.kind) for each in found] == [(severity, kind) for kind in kinds]
+    assert {each.what_to_do.split("; else ")[0] for each in found} == {"nothing, if the label is meant to decide"}
+
+
+def test_a_product_that_two_labels_forbid_is_noted_if_one_of_the_rules_is_ones_own():
+    products = labelled("approved")
+    not_so, other = "{not: {fact: ecog, ge: 3, unit: score}}", "{label: approval_status, is: approved}"
+    both = f"{{all: [{other}, {BAD}]}}", f"{{all: [{other}, {not_so}]}}"
+    given = [{"ecog": ecog, "label.approval_status": "approved"} for ecog in (2, 3, None)]
+    first, second = (
+        ruleset((CILTA, when, "block"), products=products, letter=letter, given=given).rules[0]
+        for when, letter in zip(both, "gp", strict=True)
+    )
+
+    for rules, severity in (((first, second), "note"), ((first, replace(second, evidence_id="G02")), "expected")):
+        found = said(RuleSet(rules, "two labels"), "never_offered", products=products)
+        assert [(each.severity, each.rules) for each in found] == [(severity, ("g01-x", "p01-x"))]
+
+
+def test_an_error_is_never_said_to_be_meant():
+    rules = ruleset((CILTA, BAD, "block"), (CILTA, GOOD, "block"))
+
+    found = said(rules, "never_offered")
+    assert [(each.severity, each.what_to_do) for each in found] == [
+        (
+            "error",
+            "move a limit of the rules named, or narrow applies_to, so that somebody may be given the product",
+        )
+    ]
+
+
+def test_two_effects_of_one_piece_of_evidence_are_expected_to_go_together():
+    rules = ruleset((CILTA, BAD, "caution"), (CAR_T, BAD, "block"))
+    paired = RuleSet((rules.rules[0], replace(rules.rules[1], evidence_id="G01")), "paired")
+
+    found = said(paired, "redundant")
+    assert [(each.severity, each.rules) for each in found] == [("expected", ("g01-x", "g02-x"))]
+    assert found[0].what_to_do == "keep both only if the weaker one tells something more; else drop it"
 
 
 def test_a_rule_on_a_label_that_is_not_there_is_always_undecided():

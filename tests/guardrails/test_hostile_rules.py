@@ -50,8 +50,14 @@ PASSES = "an unknown fact would pass this block"
 CLASS = "{safety_class: [car_t]}"
 
 
+def file_of(text: str) -> str:
+    """Return the name that the file of a rule must have."""
+    return f"{re.search(r'^id: (.*)', text, re.MULTILINE)[1]}.yaml" if "id: " in text else "bad.yaml"
+
+
 def read(text: str) -> Any:
-    return parse_rules({"bad.yaml": parse_yaml(text, "bad.yaml", RuleError)}, CATALOGUE, PRODUCTS)
+    where = file_of(text)
+    return parse_rules({where: parse_yaml(text, where, RuleError)}, CATALOGUE, PRODUCTS)
 
 
 def test_the_rule_that_the_others_spoil_is_good():
@@ -64,10 +70,12 @@ HOSTILE = [
     ("tag", "owner: clinical-safety", "owner: !!python/name:os.system x", "tag"),
     ("duplicate key", "status: active", "status: active\nstatus: draft", "duplicate key 'status'"),
     ("duplicate key inside", WHEN, "when: {fact: ecog, fact: age, ge: 3}", "duplicate key 'fact'"),
-    ("no is not false", "overridable: true", "overridable: no", "overridable: .*got 'no'"),
-    ("yes is not true", "overridable: true", "overridable: yes", "overridable: .*got 'yes'"),
-    ("012 is not a number", "ge: 3", "ge: 012", "when.ge: 'ecog' is a number, got '012'"),
-    ("0x3 is not a number", "ge: 3", "ge: 0x3", "when.ge: 'ecog' is a number"),
+    ("no is not false", "overridable: true", "overridable: no", "overridable: write true or false; .*got 'no'"),
+    ("yes is not true", "overridable: true", "overridable: yes", "overridable: write true or false; .*got 'yes'"),
+    ("1 is not true", "overridable: true", "overridable: 1", "overridable: write true or false; .*got 1"),
+    ("012 is not a number", "ge: 3", "ge: 012", "got '012', which begins with 0 and so could be .* octal: write 12;"),
+    ("03 in a list", "ge: 3", "in: [1, -03]", r"got \[1, '-03'\], which begins with 0 .* write -3; wanted for example"),
+    ("0x3 is not a number", "ge: 3", "ge: 0x3", "when.ge: 'ecog' is a number, got '0x3'; wanted for example"),
     ("not a number", "ge: 3", "ge: .nan", "when.ge: 'ecog' is a number"),
     ("yes-no against a number", "ge: 3", "ge: true", "when.ge: 'ecog' is a number"),
     ("expression", WHEN, 'when: "ecog >= 3"', "when: .*wanted a mapping.*expressions are not read"),
@@ -76,7 +84,8 @@ HOSTILE = [
     ("misspelt fact", "fact: ecog", "fact: ecgo", "unknown fact 'ecgo'; did you mean 'ecog'"),
     ("fact is a list", "fact: ecog", "fact: [ecog]", "when.fact: unknown fact"),
     ("unknown operator", "ge: 3", "above: 3", "wanted exactly one of is, equals"),
-    ("two operators", "ge: 3", "ge: 3, le: 4", "wanted exactly one of is, equals"),
+    ("two operators", "ge: 3", "ge: 3, le: 4", r"operator, ge and le, in one .* under all:, or between: \[low"),
+    ("an operator and known", "ge: 3", "ge: 3, known: true", "wanted exactly one of is, equals"),
     ("no unit", ", unit: score", "", "when.unit: missing; write unit: score"),
     ("wrong unit", "unit: score", "unit: mg/dL", "when.unit: got 'mg/dL', but 'ecog' is in score"),
     ("wrong type", WHEN, "when: {fact: hiv, ge: 3}", "when.ge: 'hiv' is yes or no"),
@@ -93,7 +102,8 @@ HOSTILE = [
     ("known guards a block", WHEN, f"when: {{all: [{{fact: ecog, known: true}}, {ECOG}]}}", PASSES),
     ("not known passes", WHEN, f"when: {{all: [{{fact: hiv, known: true}}, {ECOG}]}}", PASSES),
     ("weak unknown", "when_unknown: indeterminate", "when_unknown: caution", "of a block must be indeterminate"),
-    ("clear unknown", "when_unknown: indeterminate", "when_unknown: clear", "when_unknown: "),
+    ("clear unknown", "when_unknown: indeterminate", "when_unknown: clear", "may never count as clear; write indet"),
+    ("misspelt unknown", "when_unknown: indeterminate", "when_unknown: unclear", "when_unknown: input should be"),
     ("no condition", f"{WHEN}\n", "", "when: missing"),
     ("an id that is a list", "id: g21-car-t-ecog-3-or-worse", "id: [g21-x]", "id: "),
     ("a day that is no day", "effective_from: 2000-01-01", "effective_from: 2000-02-30", "effective_from: wanted"),
@@ -135,7 +145,7 @@ def test_a_hostile_rule_file_is_refused_with_file_field_and_what_was_wanted(old,
     assert old in GOOD
     with pytest.raises(RuleError, match=message) as problem:
         read(GOOD.replace(old, new, 1))
-    assert "bad.yaml" in str(problem.value)
+    assert file_of(GOOD.replace(old, new, 1)) in str(problem.value)
 
 
 SHORTEST = [("title", 8), ("reason", 8), ("action", 4), ("owner", 3), ("source.document", 3), ("source.section", 1)]
@@ -168,7 +178,7 @@ def told(text: str) -> list[str]:
     except RuleError as problem:
         heading, *lines = str(problem).splitlines()
         assert heading == f"guardrails: {len(lines)} problem(s)"
-        return [line.removeprefix("  - bad.yaml: ") for line in lines]
+        return [line.removeprefix(f"  - {file_of(text)}: ") for line in lines]
     return []
 
 
@@ -281,8 +291,24 @@ def test_all_problems_of_all_files_are_told_at_once():
     with pytest.raises(RuleError) as problem:
         parse_rules(files, CATALOGUE, PRODUCTS)
 
-    for words in ("one.yaml: when.fact", "one.yaml: owner", "two.yaml: when.unit", "is already the id of one.yaml"):
+    for words in ("one.yaml: when.fact", "one.yaml: owner", "two.yaml: when.unit", "two.yaml: id: the file holds"):
         assert words in str(problem.value)
+
+
+@pytest.mark.parametrize(("where", "problem"), [
+    ("g21-car-t-ecog-3-or-worse.yaml", None),
+    ("guardrails/g21-car-t-ecog-3-or-worse.yaml", None),
+    ("g21.yaml", "g21.yaml: id: the file holds 'g21-car-t-ecog-3-or-worse'; name the file g21-car-t-ecog-3-or-"),
+    ("g21-car-t-ecog-3-or-worse.yml", "id: the file holds"),
+    ("x-g21-car-t-ecog-3-or-worse.yaml", "id: the file holds"),
+])  # fmt: skip
+def test_a_file_is_named_by_the_id_it_holds(where, problem):
+    mapping = {where: parse_yaml(GOOD, where)}
+    if problem is None:
+        assert len(parse_rules(mapping, CATALOGUE, PRODUCTS).rules) == 1
+    else:
+        with pytest.raises(RuleError, match=problem):
+            parse_rules(mapping, CATALOGUE, PRODUCTS)
 
 
 def test_an_active_rule_on_a_recalled_label_is_refused():
@@ -302,10 +328,11 @@ def test_a_rule_of_too_many_facts_is_refused():
 
 
 def with_lines(text: str) -> str:
-    mapping = parse_yaml(text, "bad.yaml", RuleError)
+    where = file_of(text)
+    mapping = parse_yaml(text, where, RuleError)
     with pytest.raises(RuleError) as problem:
-        parse_rules({"bad.yaml": mapping}, CATALOGUE, PRODUCTS, {"bad.yaml": text})
-    return str(problem.value)
+        parse_rules({where: mapping}, CATALOGUE, PRODUCTS, {where: text})
+    return str(problem.value).replace(where, "bad.yaml")
 
 
 NESTED = """\

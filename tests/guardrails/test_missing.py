@@ -158,6 +158,21 @@ def test_an_overridden_rule_waits_for_nothing():
     assert found["b car_t"] == ("cilta_cel", ("active_infection", "ecog"), True)
 
 
+def test_an_age_that_nobody_knows_is_asked_for_as_its_fact_and_counts_once():
+    recent = Compare("live_vaccine_age_days", "lt", (28,), "days")
+    vaccinated = Compare("live_vaccine", "is", (True,))
+    hiv, hcv = Compare("hiv", "is", (True,)), Compare("hcv_rna", "is", (True,))
+    either = AnyOf((AllOf((vaccinated, recent)), AllOf((hiv, hcv))))
+    rules = replace(RULES, rules=(block("g01-x", either),))
+    person = {"live_vaccine": None, "live_vaccine_age_days": None, "hiv": None, "hcv_rna": False}
+
+    assert settling({"a": person}, rules=rules)["a car_t"] == ("cilta_cel", ("live_vaccine",), True)
+    old = {**person, "live_vaccine_age_days": 60.0}  # an answer too old to count
+    assert "a car_t" not in settling({"a": old}, rules=rules)
+    only_age = replace(RULES, rules=(block("g01-x", recent),))
+    assert settling({"a": person}, rules=only_age)["a car_t"] == ("cilta_cel", ("live_vaccine",), True)
+
+
 def block(identity: str, condition: Any) -> Any:
     model = next(rule for rule in RULES.rules if rule.id == INFECTION)
     return replace(model, id=identity, condition=condition)
@@ -235,6 +250,15 @@ def test_a_label_that_is_there_is_read_and_not_asked_for():
     found = settling({"a": {"hiv": None}}, rules=rules)
     assert found["a car_t"] == ("cilta_cel", ("hiv",), True)
     assert "a bispecific" not in found  # elranatamab's approval is accelerated, so its rule is false
+
+
+def test_where_no_jurisdiction_is_named_the_us_label_is_read():
+    label = Compare("label.approval_status", "is", ("approved",))
+    rules = RuleSet((block("g01-x", AllOf((label, Compare("hiv", "is", (True,))))),), "x")
+    verdicts, facts = judge({"a": {"hiv": None}}, rules=rules)
+
+    table = settling_facts(verdicts, facts, rules, PRODUCTS, CATALOGUE)
+    assert table.set_index("modality").loc["car_t", "facts"] == ("hiv",)
 
 
 def answers(fact: str) -> list[Any]:

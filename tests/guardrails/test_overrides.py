@@ -193,6 +193,51 @@ def test_overriding_never_worsens_a_verdict_lifts_nothing_else_and_changes_no_ot
     assert (after.products[worse] >= floor[worse]).all()
 
 
+@pytest.mark.parametrize(
+    ("date", "latest", "refused"),
+    [
+        ("2026-11-23", "2026-11-23", False),  # today
+        ("2026-11-24", "2026-11-23", True),  # tomorrow
+        ("2027-01-01", "2026-12-31", True),
+        ("1999-12-31", "2026-11-23", False),
+        ("2099-01-01", None, False),
+    ],
+)
+def test_nothing_is_set_aside_on_a_day_to_come(date, latest, refused):
+    day = None if latest is None else datetime.date.fromisoformat(latest)
+    if refused:
+        with pytest.raises(RuleError, match=r"date: lies in the future; write the day .* \(1 of 1 rows: 1\)"):
+            parse_overrides([{**GOOD, "date": date}], RULES, day)
+    else:
+        assert parse_overrides([{**GOOD, "date": date}], RULES, day).rows[0].date == date
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", " =", "\t@"])
+@pytest.mark.parametrize("field", ["reason", "by_role"])
+def test_words_that_begin_as_a_formula_are_refused_without_being_repeated(field, sign):
+    with pytest.raises(RuleError, match=f"{field}: begins with one of = \\+ - @, which a spreadsheet") as problem:
+        parse_overrides([{**GOOD, field: f"{sign}HYPERLINK(secret)"}], RULES)
+    assert "secret" not in str(problem.value)
+    assert parse_overrides([{**GOOD, field: "fit = again"}], RULES).rows
+    assert parse_overrides([{**GOOD, "decision_id": f"{sign}1"}], RULES).rows  # an id is never interpreted
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("g17-car-t-hiv", "it is a rule of effect action_required: it removes nothing, so that there is nothing to"),
+        (
+            "g22-car-t-ecog-2",
+            "it is a rule of effect caution: it removes nothing, so that there is nothing to set aside",
+        ),
+        (INFECTION, "its block holds"),
+    ],
+)
+def test_it_is_told_why_a_rule_may_not_be_overridden(rule, why):
+    with pytest.raises(RuleError, match=f"'{rule}' may not be overridden; {why}"):
+        parse_overrides([{**GOOD, "rule_id": rule}], RULES)
+
+
 def test_a_structural_zero_cannot_be_overridden():
     people = {"a": {"active_infection": True, "ecog": 3.0}}
     zero = structural_zero(judge(people, read(f"decision_id | rule_id\n a | {ECOG}")))
@@ -200,7 +245,7 @@ def test_a_structural_zero_cannot_be_overridden():
     assert zero.loc["a", "car_t"]
 
 
-@pytest.mark.parametrize("rule_id", HELD)
+@pytest.mark.parametrize("rule_id", [rule.id for rule in RULES.rules if rule.id in HELD and rule.effect == "block"])
 def test_a_rule_that_may_not_be_overridden_refuses(rule_id):
     with pytest.raises(RuleError, match=rf"'{rule_id}' may not be overridden; its block holds \(1 of 1 rows: 1\)"):
         parse_overrides([{**GOOD, "rule_id": rule_id}], RULES)

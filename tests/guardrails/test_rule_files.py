@@ -240,10 +240,20 @@ def test_a_plan_leaves_out_rules_that_cover_nothing_offered_and_drafts():
 
 
 def test_the_set_of_rules_has_one_digest_whatever_the_order_of_files():
-    turned = {f"{90 - place}.yaml": file for place, file in enumerate(FILES.values())}
+    turned = {f"{90 - place}/{name}": FILES[name] for place, name in enumerate(FILES)}
 
     assert parse_rules(turned, CATALOGUE, PRODUCTS) == RULES
     assert len(RULES.digest) == 64
+
+
+def test_an_age_is_asked_for_as_the_fact_it_dates_and_once():
+    asked = ["age", "ecog_age_days", "ecog", "hemoglobin_age_days", "hiv", "hiv"]
+
+    assert RULES.questions(asked) == ("age", "ecog", "hemoglobin", "hiv")
+    assert RULES.questions([]) == ()
+    real = parse_rules(FILES, real_catalogue(), PRODUCTS)
+    assert real.questions(asked) == RULES.questions(asked)
+    assert {name: f"{fact}_age_days" for name, fact in real.dated.items()} == {name: name for name in real.dated}
 
 
 def test_any_change_of_a_rule_changes_the_digest():
@@ -297,7 +307,7 @@ def real_catalogue() -> dict[str, Any]:
 
 
 def test_the_real_catalogue_has_every_fact_in_the_unit_that_rules_declare():
-    assert parse_rules(FILES, real_catalogue(), PRODUCTS) == RULES
+    assert parse_rules(FILES, real_catalogue(), PRODUCTS).rules == RULES.rules
 
 
 def test_every_agent_of_a_product_is_a_known_drug():

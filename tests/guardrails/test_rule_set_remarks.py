@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from pipeline.guardrails import WHAT_TO_DO, apply_rules, out_of_date, settling_facts
-from pipeline.guardrails.consistency import Kind
+from pipeline.guardrails import apply_rules, out_of_date, settling_facts
+from pipeline.guardrails.consistency import BY_LABEL, WHAT_TO_DO, Inconsistency, Kind
 from tests.guardrails.shipped import CATALOGUE, MODALITIES, PRODUCTS, RULES, days_of, facts_of_people
 from tests.guardrails.test_consistency import BAD, CAR_T, CILTA, GOOD, HIV, LABEL, labelled, ruleset, said
 
@@ -45,6 +45,17 @@ def test_two_rules_that_a_label_decides_are_not_called_duplicates(status):
 def test_every_kind_of_remark_says_what_to_do():
     assert set(WHAT_TO_DO) == set(get_args(Kind))
     assert all(WHAT_TO_DO.values())
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("severity", ["error", "note", "expected"])
+def test_nothing_is_to_be_done_only_where_a_label_may_be_meant_to_decide(kind, severity):
+    told = Inconsistency(severity, kind, "us", (), (), "").what_to_do
+
+    assert told.endswith(WHAT_TO_DO[kind])
+    by_label = kind in ("never_fires", "always_fires", "never_offered")
+    assert told.startswith("nothing, if the label is meant to decide; else ") is (by_label and severity != "error")
+    assert set(BY_LABEL) == {"never_fires", "always_fires", "never_offered"}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pipeline.guardrails import (
     apply_rules,
     apply_rules_in_chunks,
     firings,
+    not_run,
     parse_overrides,
     plan,
     products_offered,
@@ -205,6 +206,51 @@ def test_a_decision_without_a_date_is_judged_by_every_rule():
     assert of_product(verdicts, "cilta_cel") == BLOCKED
 
 
+def test_an_age_that_is_not_known_is_missing_as_the_fact_it_dates_and_once():
+    ages = {f"{fact}_age_days": None for fact in ("ecog", "hemoglobin", "platelets", "creatinine")}
+    unknown = {"a": {"live_vaccine": None, "live_vaccine_age_days": None}, "b": {**ages, "ecog": None}}
+    found = judge(unknown).findings.drop_duplicates(["decision_id", "rule_id"]).set_index(["decision_id", "rule_id"])
+
+    assert found.loc[("a", "g20a-bispecific-live-vaccine"), "missing_facts"] == ("live_vaccine",)
+    stale = found.loc[("b", "g52-values-older-than-30-days"), "missing_facts"]
+    assert stale == ("ecog", "hemoglobin", "platelets", "creatinine")
+    undated = judge(unknown, rules=replace(RULES, dated={})).findings
+    assert undated.loc[undated["rule_id"] == "g20a-bispecific-live-vaccine", "missing_facts"].iloc[0] == (
+        "live_vaccine",
+        "live_vaccine_age_days",
+    )
+
+
+def test_a_product_that_only_drafts_cover_is_not_assessed_and_says_which_were_not_run():
+    rules = only(
+        "p05-other-cd38-triplet-refractory", "p08-carfilzomib-triplet-refractory", "g42-belantamab-eye-examination"
+    )
+    asked = {"jurisdiction": "us"}
+
+    assert of_product(judge({"a": {"refractory_carfilzomib": True}}, rules=rules), "dara_carf_dex") == "not_assessed"
+    told = {
+        key: [rule.id.split("-")[0] for rule in listed]
+        for key, listed in not_run(rules, PRODUCTS, MODALITIES, **asked).items()
+    }
+    assert told == {
+        ("standard_triplet", "dara_carf_dex"): ["p05", "p08"],
+        ("standard_triplet", "dara_len_dex"): ["p05"],
+        ("standard_triplet", "isa_carf_dex"): ["p05", "p08"],
+        ("standard_triplet", "isa_pom_dex"): ["p05"],
+    }
+    assert not_run(rules, PRODUCTS, MODALITIES, include_drafts=True, **asked) == {}
+
+
+def test_a_product_that_an_active_rule_covers_is_clear_although_drafts_were_not_run():
+    waiting = not_run(RULES, PRODUCTS, MODALITIES, jurisdiction="eu")
+
+    assert of_product(judge({"a": {}}, jurisdiction="eu"), "linvoseltamab") == CLEAR
+    assert "g08b-eu-linvoseltamab-label" in {rule.id for rule in waiting["bispecific", "linvoseltamab"]}
+    assert "g08b-eu-linvoseltamab-label" not in {
+        rule.id for listed in not_run(RULES, PRODUCTS, MODALITIES, jurisdiction="us").values() for rule in listed
+    }
+
+
 def test_a_product_that_no_rule_covers_is_not_assessed_rather_than_clear():
     verdicts = judge({"a": {}}, rules=only("g41-belantamab-corneal-disease"))
 
@@ -310,7 +356,7 @@ def test_the_missing_facts_of_a_rule_with_too_many_situations_are_all_that_are_u
     frame.loc["a", ["f2", "f7"]] = pd.NA
     frame.loc["c", ["f9"]] = pd.NA
 
-    missing = missing_facts(condition, FactColumns(frame), frame.isna().any(axis=1).to_numpy())
+    missing = missing_facts(condition, FactColumns(frame), frame.isna().any(axis=1).to_numpy(), RULES)
     assert missing.tolist() == [("f2", "f7"), (), ("f9",)]
 
 
@@ -318,7 +364,7 @@ def test_a_fact_that_need_not_be_known_is_not_missing():
     condition = AllOf((Compare("a", "is", (True,)), Known("b", known=False)))
     frame = pd.DataFrame({"a": [pd.NA], "b": [pd.NA]}, dtype="boolean")
 
-    assert missing_facts(condition, FactColumns(frame), np.array([True])).tolist() == [("a",)]
+    assert missing_facts(condition, FactColumns(frame), np.array([True]), RULES).tolist() == [("a",)]
 
 
 def test_findings_come_worst_first_then_by_rule():
@@ -387,7 +433,7 @@ def test_the_order_of_rules_and_of_people_changes_nothing(seed, jurisdiction):
     turned = dict(reversed(list(people.items())))
 
     plain = judge(people, jurisdiction=jurisdiction, drafts=True)
-    mixed = judge(turned, jurisdiction=jurisdiction, drafts=True, rules=RuleSet(tuple(rules), RULES.digest))
+    mixed = judge(turned, jurisdiction=jurisdiction, drafts=True, rules=replace(RULES, rules=tuple(rules)))
 
     for name in ("products", "modalities", "findings"):
         left, right = (getattr(side, name).sort_values("decision_id", kind="stable") for side in (plain, mixed))
@@ -403,7 +449,8 @@ def test_answering_the_missing_facts_leaves_nothing_undecided(jurisdiction):
 
     for identity, missing in before.loc[~before["fired"], ["decision_id", "missing_facts"]].itertuples(index=False):
         assert missing
-        for name in missing:
+        ages = [age for age, dated in RULES.dated.items() if dated in missing]
+        for name in [*(fact for fact in missing if fact in CATALOGUE), *ages]:
             choices = answered[CATALOGUE[name].type]
             if people[identity][name] is None:
                 people[identity][name] = choices[rng.integers(len(choices))]

@@ -125,6 +125,14 @@ def test_the_digest_of_the_overrides_is_in_the_manifest_and_other_ones_do_not_re
     assert again.overrides.applied == {LABEL: len(named)}
 
 
+def test_an_override_of_a_day_to_come_is_refused_by_row(journey: Journey, named: list[str], tmp_path: Path) -> None:
+    future = written(tmp_path / "o.csv", named[:2])
+    future.write_text(future.read_text().replace("2026-11-20", "2199-01-01", 1))
+
+    with pytest.raises(RuleError, match=r"o\.csv: overrides: 1 problem.*\n.*in the future.*\(1 of 2 rows: 1\)"):
+        read_overrides(future, journey.loaded.setup)
+
+
 def test_a_rule_that_may_not_be_overridden_stops_everything_before_a_part_is_written(
     journey: Journey, named: list[str], tmp_path: Path
 ) -> None:
@@ -154,6 +162,9 @@ def test_the_card_shows_the_override_with_reason_and_role(journey: Journey, asid
     text = page.read_text()
 
     assert f"Overridden by {ROLE}: {REASON}" in text
+    assert f"block was set aside by {ROLE}: Teclistamab alone outside its US indication" in text
+    assert "Speaks of Teclistamab<" in text
+    assert "draft rules were not run" in text
     assert named[0] not in text
 
 

@@ -45,7 +45,7 @@ def setup_with(home: Path, **files: dict[str, str]) -> Path:
     for name, more in files.items():
         words = {"name": f"{name}-no-transport", "evidence": name.upper(), "op": "ge", "high": "3", "low": "1"}
         text = OWN.format(**{**words, "since": "2000-01-01", **more})
-        (home / "configs" / "guardrails" / f"{name}.yaml").write_text(text)
+        (home / "configs" / "guardrails" / f"{name}-no-transport.yaml").write_text(text)
     return home / "configs" / "base.yaml"
 
 
@@ -54,15 +54,38 @@ def said(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_shipped_rules_pass_and_every_warning_says_what_to_do() -> None:
+def test_the_shipped_rules_pass_without_a_warning_and_what_is_expected_is_told_when_asked() -> None:
     code, text = said("check")
+    again, every = said("check", "--verbose")
 
     lines = text.splitlines()
-    assert code == 0
+    assert (code, again) == (0, 0)
     assert "all as declared" in lines[0]
-    for warning, to_do in zip(lines[1::2], lines[2::2], strict=True):
-        assert warning.startswith("warning: guardrails/")
+    assert lines[1:] == ["8 remarks: what labels decide and rules of two effects, as expected; --verbose tells them"]
+    told = every.splitlines()[1:]
+    assert len(told) == 16
+    for remark, to_do in zip(told[::2], told[1::2], strict=True):
+        assert remark.startswith("expected: guardrails/g")
         assert to_do.startswith("  to do: ")
+
+
+def test_a_label_rule_of_ones_own_that_never_fires_stands_out(tmp_path: Path) -> None:
+    config = setup_with(tmp_path, p99={})
+    own = tmp_path / "configs" / "guardrails" / "p99-no-transport.yaml"
+    text = own.read_text().replace("{safety_class: [car_t]}", "{product: [talquetamab]}")
+    text = text.replace("{fact: ecog, ge: 2, unit: score}", "{label: approval_status, is: not_approved}")
+    for ecog, status in (("3", "not_approved"), ("1", "approved"), ("null", "null")):
+        text = text.replace(f"ecog: {ecog}", f"label.approval_status: {status}")
+    own.write_text(text)
+    code, told = said("check", "--config", str(config))
+
+    assert code == 0
+    warned = [line for line in told.splitlines() if line.startswith("warning")]
+    assert warned == [
+        "warning: guardrails/p99-no-transport.yaml: "
+        f"p99-no-transport never fires for talquetamab with the {where} label"
+        for where in ("eu", "us")
+    ]
 
 
 def test_rules_that_leave_no_way_end_with_exit_code_13_and_name_file_and_pair(tmp_path: Path) -> None:
@@ -70,7 +93,7 @@ def test_rules_that_leave_no_way_end_with_exit_code_13_and_name_file_and_pair(tm
     code, text = said("check", "--config", str(setup_with(tmp_path, p98={}, p99=low)))
 
     assert code == 13
-    assert "ERROR: guardrails/p98.yaml: p98-no-transport and p99-no-transport contradict each other" in text
+    assert "ERROR: guardrails/p98-no-transport.yaml: p98-no-transport and p99-no-transport contradict" in text
 
 
 def test_two_rules_that_say_the_same_are_a_warning(tmp_path: Path) -> None:
@@ -104,7 +127,8 @@ def test_review_and_force_are_told_by_the_calendar(tmp_path: Path, today: str, t
 def test_an_id_that_is_no_rule_id_is_told_with_an_example_file_and_line(tmp_path: Path) -> None:
     config = setup_with(tmp_path, p99={"name": "no-transport"})
 
-    with pytest.raises(RuleError, match=r"guardrails/p99\.yaml:1: id: wanted g or p and two digits.*'p50-") as refused:
+    told = r"guardrails/p99-no-transport\.yaml:1: id: wanted g or p and two digits.*'p50-"
+    with pytest.raises(RuleError, match=told) as refused:
         read_setup(config)
     assert "[a-z]" not in str(refused.value)
 
@@ -115,6 +139,7 @@ def test_a_list_is_whole_on_eighty_columns(monkeypatch: pytest.MonkeyPatch, base
 
     assert code == 0
     assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) == 80
     words = " ".join(text.split())
     for rule in base_setup.rules.rules:
         assert rule.id in text
