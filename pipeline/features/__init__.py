@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipeline.features.derived import STATUSES, inputs_of
 from pipeline.features.dictionary import describe, matrix_schema
 from pipeline.features.facts import Fact, catalogue, facts
-from pipeline.features.matrix import KEYS, build, render
+from pipeline.features.matrix import KEYS, Gathered, build, gather, matrix_of, render
 from pipeline.features.spec import (
     ExposureRules,
     Feature,
@@ -27,13 +27,16 @@ __all__ = [
     "Fact",
     "Feature",
     "FeatureSpec",
+    "Gathered",
     "RefractoryDefinition",
     "build",
     "catalogue",
     "describe",
     "facts",
     "for_modalities",
+    "gather",
     "inputs_of",
+    "matrix_of",
     "matrix_schema",
     "model_columns",
     "parse_spec",

@@ -1,16 +1,18 @@
 """What was known before each decision, as one table with one declared type per column?
 
-One query per source table, run by DuckDB; scores are then formed from the columns. The same
-function serves training and prediction.
+One query per source table, run by DuckDB, leaves a table in the connection; scores are then formed
+from the columns of as many decisions as memory allows. The same functions serve training and prediction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import get_args
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import ConfigError, SchemaError
@@ -24,7 +26,16 @@ from pipeline.vocabulary import DrugCatalogue, Modality
 KEYS = ("decision_id", "patient_id", "decision_date", "site_id")
 """Columns before the features."""
 
-_POINTS = "select decision_id, patient_id, decision_date, site_id from decision_points order by decision_id"
+POINTS_TABLE = "feature_points"
+"""The decisions by their ordinal, once gathered."""
+
+EVERY = "true"
+"""The condition that leaves no decision out."""
+
+_POINTS = (
+    "select row_number() over (order by decision_id) as decision_key, decision_id, patient_id, decision_date, site_id "
+    "from decision_points order by decision_id"
+)
 
 
 def render(
@@ -53,27 +64,118 @@ def render(
     return tuple(rendered.items())
 
 
-def _decisions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Return the decisions in `decision_id` order, with fixed types."""
-    table = connection.execute(_POINTS).df()
-    repeated = int(table["decision_id"].duplicated().sum())
-    if repeated:
+@dataclass(frozen=True)
+class Gathered:
+    """What the queries found of every decision, as tables in the connection, which spill to disk where memory ends.
+
+    Attributes
+    ----------
+    connection : DuckDBPyConnection
+        Holds `feature_points` (`decision_key`, the ordinal of the decision in `decision_id` order from 1, and the
+        keys of the matrix) and one table per kind of feature, sorted by `decision_key`.
+    spec : FeatureSpec
+        Spelled out for the modalities.
+    tables : tuple of (table name, column names)
+    decisions : int
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    spec: FeatureSpec
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+    decisions: int
+
+
+def gather(
+    connection: duckdb.DuckDBPyConnection,
+    spec: FeatureSpec,
+    drugs: DrugCatalogue,
+    modalities: Iterable[Modality | str],
+    refractory_definition: RefractoryDefinition = "imwg",
+) -> Gathered:
+    """Run every query once, for all decisions.
+
+    Parameters
+    ----------
+    connection, spec, drugs, modalities, refractory_definition
+        As `build` takes them.
+
+    Returns
+    -------
+    Gathered
+        From which `matrix_of` forms the rows of some decisions.
+
+    Raises
+    ------
+    ConfigError
+        If the definition is not known.
+    SchemaError
+        If a decision is repeated.
+    """
+    if refractory_definition not in get_args(RefractoryDefinition):
+        known = " or ".join(get_args(RefractoryDefinition))
+        raise ConfigError(f"refractory_definition: got '{refractory_definition}', wanted {known}.")
+    spelled = for_modalities(spec, modalities)
+    connection.execute(f"create or replace temp table {POINTS_TABLE} as {_POINTS}")
+    counted = f"select count(*), count(distinct decision_id) from {POINTS_TABLE}"
+    rows, distinct = connection.execute(counted).fetchall()[0]
+    if rows > distinct:
         raise SchemaError(
-            f"decision_points: {repeated} of {len(table)} rows repeat a decision_id, wanted one row per decision. "
+            f"decision_points: {rows - distinct} of {rows} rows repeat a decision_id, wanted one row per decision. "
             "Remove the repeated rows."
         )
-    text = {name: table[name].astype("str") for name in ("decision_id", "patient_id", "site_id")}
-    return pd.DataFrame({**text, "decision_date": table["decision_date"].astype("datetime64[us]")})[list(KEYS)]
+    connection.execute(MACROS["duckdb"])
+    tables = []
+    for kind, (text, names) in render(spelled, drugs, refractory_definition):
+        connection.execute(
+            f"create or replace temp table feature_{kind} as select * from ({text}) as found order by decision_key"
+        )
+        tables.append((f"feature_{kind}", names))
+    return Gathered(connection, spelled, tuple(tables), int(rows))
 
 
-def _filled(connection: duckdb.DuckDBPyConnection, rendered: Rendered, rows: int) -> dict[str, Floats]:
-    """Run one query and return its columns, one value per decision, NaN where it says nothing."""
-    text, names = rendered
-    result = connection.execute(text).fetchnumpy()
-    at = np.asarray(result["decision_key"], dtype=np.int64) - 1
+def matrix_of(gathered: Gathered, chosen: str = EVERY) -> pd.DataFrame:
+    """Return the feature matrix of some decisions, as `build` returns that of all.
+
+    Parameters
+    ----------
+    gathered : Gathered
+    chosen : str
+        SQL condition on `decision_key`.
+
+    Raises
+    ------
+    ConfigError
+        If a score or one of its inputs is not known.
+    SchemaError
+        If a value that divides is 0 or less.
+    """
+    spec = gathered.spec
+    found = gathered.connection.execute(f"select * from {POINTS_TABLE} where {chosen} order by decision_key").df()
+    keys = found["decision_key"].to_numpy(dtype=np.int64)
+    columns: dict[str, Floats] = {}
+    for table, names in gathered.tables:
+        columns |= _filled(gathered.connection, table, names, chosen, keys)
+    typed = {entry.name: _typed(entry, columns[entry.name]) for entry in spec.features if entry.kind != "score"}
+    columns |= score_columns(spec, inputs_of(columns, typed.get("sex"), spec))
+    ages = {name: pd.Series(columns[name], dtype="float64") for name in spec.age_columns.values()}
+    ordered = {
+        entry.name: typed[entry.name] if entry.name in typed else _typed(entry, columns[entry.name])
+        for entry in spec.features
+    }
+    text = {name: found[name].astype("str") for name in ("decision_id", "patient_id", "site_id")}
+    frame = pd.DataFrame({**text, "decision_date": found["decision_date"].astype("datetime64[us]")})[list(KEYS)]
+    return pd.concat([frame, pd.DataFrame({**ordered, **ages}, index=frame.index)], axis=1)
+
+
+def _filled(
+    connection: duckdb.DuckDBPyConnection, table: str, names: Iterable[str], chosen: str, keys: npt.NDArray[np.int64]
+) -> dict[str, Floats]:
+    """Return the columns of one table, one value per decision, NaN where it says nothing."""
+    result = connection.execute(f"select * from {table} where {chosen}").fetchnumpy()
+    at = np.searchsorted(keys, np.asarray(result["decision_key"], dtype=np.int64))
     columns = {}
     for name in names:
-        column = np.full(rows, np.nan)
+        column = np.full(len(keys), np.nan)
         column[at] = np.ma.filled(np.ma.asarray(result[name], dtype=np.float64), np.nan)
         columns[name] = column + 0.0
     return columns
@@ -124,20 +226,4 @@ def build(
     SchemaError
         If a decision is repeated, or a value that divides is 0 or less.
     """
-    if refractory_definition not in get_args(RefractoryDefinition):
-        known = " or ".join(get_args(RefractoryDefinition))
-        raise ConfigError(f"refractory_definition: got '{refractory_definition}', wanted {known}.")
-    spelled = for_modalities(spec, modalities)
-    frame = _decisions(connection)
-    connection.execute(MACROS["duckdb"])
-    columns: dict[str, Floats] = {}
-    for _, rendered in render(spelled, drugs, refractory_definition):
-        columns |= _filled(connection, rendered, len(frame))
-    typed = {entry.name: _typed(entry, columns[entry.name]) for entry in spelled.features if entry.kind != "score"}
-    columns |= score_columns(spelled, inputs_of(columns, typed.get("sex"), spelled))
-    ages = {name: pd.Series(columns[name], dtype="float64") for name in spelled.age_columns.values()}
-    ordered = {
-        entry.name: typed[entry.name] if entry.name in typed else _typed(entry, columns[entry.name])
-        for entry in spelled.features
-    }
-    return pd.concat([frame, pd.DataFrame({**ordered, **ages}, index=frame.index)], axis=1)
+    return matrix_of(gather(connection, spec, drugs, modalities, refractory_definition))

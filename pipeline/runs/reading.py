@@ -1,16 +1,26 @@
-"""What do the records hold, and what was known at each decision?"""
+"""What do the records hold, and what was known at each decision?
+
+Everything that grows with the records stays in DuckDB, which spills to disk; frames are made of as many
+decisions as are asked for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pandas as pd
 
+from pipeline.advice import Shard
 from pipeline.cohort import CohortReport, cell_therapy, decision_points
-from pipeline.features import build, facts
+from pipeline.errors import ConfigError
+from pipeline.features import Gathered, facts, gather, matrix_of
+from pipeline.features.matrix import EVERY, POINTS_TABLE
+from pipeline.guardrails import Overrides
 from pipeline.records import RecordsReport, missingness, raise_on_errors, standardise, summary
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import Setup
@@ -19,7 +29,7 @@ from pipeline.store import open_records
 
 @dataclass(frozen=True)
 class Known:
-    """Records read to the contract, and the features of each decision.
+    """Records read to the contract, and the features of each decision, or of some.
 
     Attributes
     ----------
@@ -66,34 +76,151 @@ def check_records(records: Path, setup: Setup) -> tuple[RecordsReport, dict[str,
     return report, summary(report, coverage)
 
 
-def read_known(records: Path, setup: Setup, *, training: bool, reporter: Reporter) -> Known:
-    """Return the features of every decision of the cohort.
+@dataclass(frozen=True)
+class Reading:
+    """Records read to the contract, with what was known at each decision kept as tables.
+
+    Attributes
+    ----------
+    connection : DuckDBPyConnection
+        Holds the typed tables, and those of `Gathered` and of this class, keyed by the ordinal of the decision.
+    records : RecordsReport
+    cohort : CohortReport
+    gathered : Gathered
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    records: RecordsReport
+    cohort: CohortReport
+    gathered: Gathered
+
+    @property
+    def decisions(self) -> int:
+        """How many decisions the cohort has."""
+        return self.gathered.decisions
+
+    def every(self) -> Known:
+        """Return what was known at every decision."""
+        return self._known(EVERY)
+
+    def part(self, start: int, stop: int) -> Known:
+        """Return what was known at the decisions of some places in `decision_id` order, from 0, the last left out."""
+        return self._known(f"decision_key > {int(start)} and decision_key <= {int(stop)}")
+
+    def of(self, decisions: Collection[str]) -> Known:
+        """Return what was known at those of some decisions that are in the cohort."""
+        query = f"select decision_key from {POINTS_TABLE} where decision_id in (select unnest(?)) order by decision_key"
+        keys = [str(row[0]) for row in self.connection.execute(query, [list(decisions)]).fetchall()]
+        return self._known(f"decision_key in ({', '.join(keys)})" if keys else "false")
+
+    def _known(self, chosen: str) -> Known:
+        features = matrix_of(self.gathered, chosen)
+        tables = {name: self._table(name, order, chosen) for name, order in _KEYED.items()}
+        return Known(
+            connection=self.connection,
+            records=self.records,
+            cohort=self.cohort,
+            features=features,
+            facts=facts(features, self.gathered.spec),
+            points=tables["decision_points"],
+            candidates=tables["candidates"],
+            preferences=tables["preferences"],
+        )
+
+    def _table(self, name: str, order: str, chosen: str) -> pd.DataFrame:
+        query = f"select * exclude (decision_key) from keyed_{name} where {chosen} order by decision_key{order}"
+        frame = self.connection.execute(query).df()
+        return frame.astype({column: "str" for column in _TEXTS if column in frame})
+
+
+_TEXTS = ("decision_id", "patient_id", "site_id", "modality", "product", "outcome")
+"""Columns of these tables that are text even where no row says so."""
+
+_KEYED: dict[Literal["decision_points", "candidates", "preferences"], str] = {
+    "decision_points": "",
+    "candidates": ", modality",
+    "preferences": ", outcome",
+}
+"""Tables that are handed on by decision, and what orders the rows of one decision."""
+
+
+def open_known(
+    records: Path,
+    setup: Setup,
+    *,
+    training: bool,
+    reporter: Reporter,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+) -> Reading:
+    """Return the records, read and checked, with what was known at each decision.
+
+    Parameters
+    ----------
+    records : path
+    setup : Setup
+    training : bool
+        Whether only decisions whose modality is recorded stay.
+    reporter : Reporter
+    memory_limit : str or None
+        Of DuckDB, such as `2GB`; what does not fit spills to a private temporary folder.
+    threads : int or None
+        Of DuckDB.
 
     Raises
     ------
     SchemaError
         If the records break their contract, or no decision is left.
+    ConfigError
+        If the memory limit cannot be read, or is too little.
     """
     with reporter.stage("Reading and checking records"):
-        connection = open_records(records)
-        report = _standardised(connection, setup)
+        connection = open_records(records, memory_limit=memory_limit, threads=threads)
+        with _within(memory_limit):
+            report = _standardised(connection, setup)
         raise_on_errors(report)
-    with reporter.stage("Building features as of each decision date"):
+    with reporter.stage("Building features as of each decision date"), _within(memory_limit):
         config = setup.config
         wanted, cells = config.settings.cohort, cell_therapy(config)
         cohort = decision_points(connection, wanted, config.modality_ids, training=training, cells=cells)
         definition = config.settings.refractory_definition
-        matrix = build(connection, setup.spec, config.drugs, config.modalities, definition)
-    return Known(
-        connection=connection,
-        records=report,
-        cohort=cohort,
-        features=matrix,
-        facts=facts(matrix, setup.spec),
-        points=connection.execute("select * from decision_points order by decision_id").df(),
-        candidates=connection.execute("select * from candidates order by decision_id, modality").df(),
-        preferences=connection.execute(
-            "select p.decision_id, p.outcome, p.weight from preferences p "
-            "join decision_points d on d.decision_id = p.decision_id order by p.decision_id, p.outcome"
-        ).df(),
+        gathered = gather(connection, setup.spec, config.drugs, config.modalities, definition)
+        selected = {"decision_points": "*", "candidates": "*", "preferences": "decision_id, outcome, weight"}
+        for name, order in _KEYED.items():
+            connection.execute(
+                f"create or replace temp table keyed_{name} as select k.decision_key, t.* from "
+                f"(select {selected[name]} from {name}) t join {POINTS_TABLE} k on k.decision_id = t.decision_id "
+                f"order by k.decision_key{order}"
+            )
+    return Reading(connection, report, cohort, gathered)
+
+
+@contextmanager
+def _within(memory_limit: str | None) -> Iterator[None]:
+    """Say in one sentence that a query did not fit into memory."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise ConfigError(
+            f"records: a query needs more than {memory_limit or 'the memory there is'}. Give more with --memory, or a "
+            "temporary folder (TMPDIR) with more room."
+        ) from None
+
+
+def read_known(records: Path, setup: Setup, *, training: bool, reporter: Reporter) -> Known:
+    """Return the features of every decision of the cohort; see `open_known`."""
+    return open_known(records, setup, training=training, reporter=reporter).every()
+
+
+def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame, overrides: Overrides | None = None) -> Shard:
+    """Return the tables of some decisions."""
+    ids = set(features["decision_id"])
+    return Shard(
+        features=features,
+        facts=facts,
+        candidates=known.candidates[known.candidates["decision_id"].isin(ids)],
+        preferences=known.preferences[known.preferences["decision_id"].isin(ids)],
+        records_digest=known.records.digest,
+        dates=known.rule_dates(features),
+        overrides=overrides or Overrides(),
     )

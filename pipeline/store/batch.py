@@ -1,9 +1,11 @@
 """How does a batch of predictions end up complete, once, or not at all?
 
-Parts are written into `_unfinished/` one by one, each flushed, read back and noted in
-`progress.json` before it counts. When all are there the manifest is written, the parts
-are moved beside it, and `_SUCCESS` says that everything stands. Names that begin with
-an underscore are skipped by pandas and pyarrow, so an unfinished batch reads as empty.
+Parts are written into `_unfinished/parts/` one by one, each flushed, read back and noted in
+`progress.json` before it counts. When all are there the manifest is written, the parts are
+moved beside it, whole files one after the other, and `_SUCCESS` says that everything stands.
+Names that begin with an underscore are skipped by pandas and pyarrow, so an unfinished batch
+reads as empty; only who reads without looking for `_SUCCESS`, in the moment of the moves, can
+find some of the parts.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import contextlib
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,13 +37,14 @@ from pipeline.store.files import (
     write_json,
 )
 from pipeline.store.locks import acquire, release
-from pipeline.store.prediction_tables import parquet_bytes, prediction_table, predictions_schema
+from pipeline.store.prediction_tables import Kind, Part, part_of, predictions_schema
 
-FORMAT = 1
+FORMAT = 2
 LOCK, UNFINISHED, MANIFEST, SUCCESS = "_lock", "_unfinished", "_manifest.json", "_SUCCESS"
-PROGRESS = "progress.json"
-_PART = re.compile(r"part-\d{5}\.parquet")
-_TEMPORARY = re.compile(r"_.*\.tmp")
+PARTS, PROGRESS = "parts", "progress.json"
+MOST_PARTS = 100_000
+_PART = re.compile(r"part-\d{5}\.(parquet|csv)")
+_TEMPORARY = re.compile(r"__(manifest\.json|SUCCESS)\..*\.tmp")
 
 
 class BatchWriter:
@@ -53,6 +58,8 @@ class BatchWriter:
         What is scored by what: digests of model, rules and records, and the options. Kept in the manifest.
     decisions_per_part : int
         Belongs to the identity, because it decides which decision is in which part.
+    kind : {'parquet', 'csv'}
+        Belongs to the identity too.
     resume : bool
         Go on with what is there.
 
@@ -60,6 +67,9 @@ class BatchWriter:
     ----------
     done_parts : frozenset of int
         Parts that are on the disk and need not be scored again.
+    decisions : int
+    statuses : dict of status to count of rows
+        Both of the parts that are on the disk.
     finished : bool
         The whole batch stands already; there is nothing to do.
 
@@ -68,23 +78,30 @@ class BatchWriter:
     LockedError
         If another run writes there.
     ConfigError
-        If the folder holds anything else, or a batch and `resume` is not asked for.
+        If the path is no folder, or one that holds anything else, or a batch and `resume` is not asked for.
     ModelMismatchError
         If model, rules, records or options differ from those of the parts already there.
     """
 
     def __init__(
-        self, out: str | Path, *, identity: Mapping[str, Any], decisions_per_part: int, resume: bool = False
+        self,
+        out: str | Path,
+        *,
+        identity: Mapping[str, Any],
+        decisions_per_part: int,
+        kind: Kind = "parquet",
+        resume: bool = False,
     ) -> None:
         if decisions_per_part < 1:
             raise ConfigError(f"decisions per part: got {decisions_per_part}, wanted at least 1.")
         self._out = Path(out)
+        self._kind = kind
         self._unfinished = self._out / UNFINISHED
-        self._identity: dict[str, Any] = json.loads(
-            canonical_json({**identity, "decisions_per_part": decisions_per_part})
-        )
+        whole = {**identity, "decisions_per_part": decisions_per_part, "format": kind}
+        self._identity: dict[str, Any] = json.loads(canonical_json(whole))
         self._parts: dict[str, dict[str, Any]] = {}
         self.finished = False
+        _refuse_files(self._out)
         self._lock: int | None = acquire(self._out / LOCK)
         try:
             self._begin(resume)
@@ -97,47 +114,47 @@ class BatchWriter:
         """Numbers of the parts that are on the disk, checked."""
         return frozenset(int(name[5:10]) for name in self._parts)
 
-    def write_part(self, index: int, frame: pd.DataFrame) -> None:
-        """Write the predictions of one part: whole decisions, those of part 0 before those of part 1 by decision_id.
+    @property
+    def decisions(self) -> int:
+        """Decisions in the parts that are on the disk."""
+        return self._totals()["decisions"]
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Rows of each status, over the parts that are on the disk."""
+        counts: Counter[str] = Counter()
+        for part in self._parts.values():
+            counts.update(part["statuses"])
+        return dict(counts)
+
+    def write_part(self, index: int, part: Part) -> None:
+        """Write one part: whole decisions, those of part 0 before those of part 1 by decision_id.
 
         Raises
         ------
         ValueError
-            If the frame breaks the predictions contract, or the part was written before.
-        PipelineError
-            If the disk fails; the part then does not count.
-        """
-        self.write_table(index, prediction_table(frame))
-
-    def write_table(self, index: int, table: pa.Table) -> None:
-        """Write one part that already is a table of `prediction_table`; see `write_part`.
-
-        Raises
-        ------
-        ValueError
-            If the table is not of the contract's types, or the part was written before.
+            If the part was written before, or is of another kind than the batch.
         PipelineError
             If the disk fails; the part then does not count.
         """
         if self._lock is None or self.finished or index in self.done_parts:
             raise ValueError(f"part {index}: got a second or late write, wanted each part once while the batch is open")
-        if not 0 <= index <= 99_999:
-            raise ValueError(f"part {index}: wanted a number from 0 to 99999")
-        if table.schema != predictions_schema():
-            raise ValueError(f"part {index}: the table does not have the columns and types of the predictions contract")
-        name = f"part-{index:05d}.parquet"
-        content = parquet_bytes(table)
-        digest = sha256(content)
-        path = self._unfinished / name
-        write_bytes(path, content)
+        if not 0 <= index < MOST_PARTS:
+            raise ValueError(f"part {index}: wanted a number from 0 to {MOST_PARTS - 1}")
+        if part.kind != self._kind:
+            raise ValueError(f"part {index}: got {part.kind}, wanted {self._kind}")
+        name = f"part-{index:05d}.{self._kind}"
+        digest = sha256(part.content)
+        path = self._unfinished / PARTS / name
+        write_bytes(path, part.content)
         with reported_by(path):
             back = file_sha256(path)
         if back != digest:
             path.unlink()
             raise PipelineError(f"{path}: read back other bytes than were written. Mend the disk, then resume.")
-        decisions = table["decision_id"].combine_chunks().unique()
         self._parts[name] = {
-            "bytes": len(content), "decisions": len(decisions), "rows": table.num_rows, "sha256": digest,
+            "bytes": len(part.content), "decisions": part.decisions, "rows": part.rows, "sha256": digest,
+            "statuses": dict(part.statuses), "ends": part.ends,
         }  # fmt: skip
         try:
             self._note_progress()
@@ -168,19 +185,21 @@ class BatchWriter:
         if self.finished:
             return self._out
         if parts == 0 and not self._parts:
-            self.write_table(0, predictions_schema().empty_table())
+            self.write_part(0, part_of(predictions_schema().empty_table(), self._kind))
         wanted = frozenset(range(max(parts, 1)))
         if self.done_parts != wanted:
             raise ValueError(
                 f"batch: got {len(self.done_parts & wanted)} of {len(wanted)} parts; write the others first"
             )
         self._check_order()
-        manifest = {"format": FORMAT, "identity": self._identity, "parts": self._parts, **self._totals()}
+        # The first and last decision of a part are noted while it matters; the manifest holds no identifier.
+        parts_told = {name: {key: part[key] for key in part if key != "ends"} for name, part in self._parts.items()}
+        manifest = {"format": FORMAT, "identity": self._identity, "parts": parts_told, **self._totals()}
         content = write_json(self._out / MANIFEST, manifest)
         with reported_by(self._out):
             for name in sorted(self._parts):
-                if (self._unfinished / name).exists():
-                    (self._unfinished / name).replace(self._out / name)
+                (self._unfinished / PARTS / name).replace(self._out / name)
+            flush_folder(self._unfinished / PARTS)
             flush_folder(self._out)
         write_bytes(self._out / SUCCESS, f"{sha256(content)}\n".encode())
         self.finished = True
@@ -205,10 +224,10 @@ class BatchWriter:
         names = {entry.name for entry in self._out.iterdir()} - {LOCK}
         temporary = {name for name in names if _TEMPORARY.fullmatch(name)}
         names -= temporary
-        foreign = [name for name in names if not _PART.fullmatch(name) and name not in (UNFINISHED, MANIFEST, SUCCESS)]
         published = SUCCESS in names
         begun = (self._unfinished / PROGRESS).exists()
-        if foreign or (not published and not begun and names - {UNFINISHED}):
+        moved = {name for name in names if _PART.fullmatch(name)} if published or begun else set()
+        if names - moved - ({UNFINISHED, MANIFEST, SUCCESS} if published or begun else {UNFINISHED}):
             raise ConfigError(
                 f"{self._out}: got a folder with {len(names)} entries that are no batch, wanted a new or empty one. "
                 "Choose another folder."
@@ -217,24 +236,29 @@ class BatchWriter:
             state = "a finished" if published else "an unfinished"
             raise ConfigError(f"{self._out}: holds {state} batch. Choose another folder, or go on with --resume.")
         if published:
-            self._adopt(_manifest(self._out))
-            self.finished = self.done_parts == frozenset(range(len(_manifest(self._out)["parts"])))
-            if not self.finished:
+            manifest = _manifest(self._out)
+            self._adopt(manifest, self._out)
+            if len(self._parts) != len(manifest["parts"]):
                 raise SchemaError(f"{self._out}: a part of the finished batch is damaged. Score into another folder.")
+            self.finished = True
         elif begun:
-            self._adopt(_document(self._unfinished / PROGRESS))
+            with reported_by(self._out):
+                make_folder(self._unfinished / PARTS)
+                for name in sorted(moved):
+                    (self._out / name).replace(self._unfinished / PARTS / name)
+            self._adopt(_document(self._unfinished / PROGRESS), self._unfinished / PARTS)
         for name in temporary:
             (self._out / name).unlink(missing_ok=True)
         if self.finished:
             shutil.rmtree(self._unfinished, ignore_errors=True)
             return
-        make_folder(self._unfinished)
-        for entry in self._unfinished.iterdir():
-            if entry.name not in self._parts and entry.name != PROGRESS:
+        make_folder(self._unfinished / PARTS)
+        for entry in (self._unfinished / PARTS).iterdir():
+            if entry.name not in self._parts:
                 entry.unlink()
         self._note_progress()
 
-    def _adopt(self, found: dict[str, Any]) -> None:
+    def _adopt(self, found: dict[str, Any], place: Path) -> None:
         """Take over the parts that are on the disk as noted, if they are of the same batch."""
         before = found["identity"]
         changed = sorted(key for key in {*before, *self._identity} if before.get(key) != self._identity.get(key))
@@ -244,10 +268,8 @@ class BatchWriter:
                 "Resume with what it was begun with, or choose another folder."
             )
         for name, noted in found["parts"].items():
-            for place in (self._unfinished / name, self._out / name):
-                if place.is_file() and file_sha256(place) == noted["sha256"]:
-                    self._parts[name] = noted
-                    break
+            if (place / name).is_file() and file_sha256(place / name) == noted["sha256"]:
+                self._parts[name] = noted
 
     def _note_progress(self) -> None:
         progress = {"format": FORMAT, "identity": self._identity, "parts": self._parts}
@@ -258,18 +280,19 @@ class BatchWriter:
 
     def _check_order(self) -> None:
         """Refuse a decision that stands in two parts: parts must follow each other by decision_id."""
-        last: str | None = None
-        for name in sorted(self._parts):
-            path = next(place / name for place in (self._unfinished, self._out) if (place / name).exists())
-            with reported_by(path):
-                ids = pq.read_table(path, columns=["decision_id"])["decision_id"]
-            if len(ids) == 0:
-                continue
-            if last is not None and ids[0].as_py() <= last:
+        filled = [(name, self._parts[name]["ends"]) for name in sorted(self._parts) if self._parts[name]["ends"]]
+        for (_, ahead), (name, ends) in pairwise(filled):
+            if ends[0] <= ahead[1]:
                 raise ValueError(
                     f"batch: {name} begins before the part ahead of it ends; sort decisions by decision_id"
                 )
-            last = ids[-1].as_py()
+
+
+def _refuse_files(out: Path) -> None:
+    """Refuse a path on which, or above which, a file stands."""
+    standing = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not standing.is_dir():
+        raise ConfigError(f"{standing}: got a file, wanted a folder to write predictions into. Choose another path.")
 
 
 def read_predictions(directory: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -289,15 +312,15 @@ def read_predictions(directory: str | Path, columns: Sequence[str] | None = None
     Raises
     ------
     SchemaError
-        If the batch is unfinished, or a part is missing, changed or added.
+        If the batch is unfinished or CSV, or a part is missing, changed or added.
     """
     home = Path(directory)
     manifest = _manifest(home)
-    present = {entry.name for entry in home.iterdir() if entry.name[0] not in "._"}
-    if present != set(manifest["parts"]):
-        raise SchemaError(
-            f"{home}: got {len(present)} parts, the manifest lists {len(manifest['parts'])}. Score again."
-        )
+    if manifest["identity"].get("format") != "parquet":
+        raise SchemaError(f"{home}: got a batch of CSV, wanted Parquet. Score with `--format parquet`.")
+    parts = {entry.name for entry in home.iterdir() if entry.name[0] not in "._"}
+    if parts != set(manifest["parts"]):
+        raise SchemaError(f"{home}: got {len(parts)} parts, the manifest lists {len(manifest['parts'])}. Score again.")
     tables = []
     for name, noted in sorted(manifest["parts"].items()):
         content = (home / name).read_bytes()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.declared import parse_yaml
 from pipeline.errors import SchemaError
+from pipeline.store.csv_cells import csv_bytes
 from pipeline.store.files import read_text, shipped
 
 DECLARED_IN = "predictions.yaml"
+_KEY = ["decision_id", "modality"]
 _PLAIN = {
     "string": pa.string(),
     "integer": pa.int64(),
@@ -24,6 +26,31 @@ _PLAIN = {
     "boolean": pa.bool_(),
     "date": pa.date32(),
 }
+
+
+Kind = Literal["parquet", "csv"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some whole decisions as bytes.
+
+    Attributes
+    ----------
+    content : bytes
+    kind : {'parquet', 'csv'}
+    decisions, rows : int
+    statuses : mapping of status to count of rows
+    ends : list of str
+        The first and the last decision_id; empty where there is none.
+    """
+
+    content: bytes
+    kind: Kind
+    decisions: int
+    rows: int
+    statuses: Mapping[str, int]
+    ends: list[str]
 
 
 def predictions_schema() -> pa.Schema:
@@ -42,14 +69,14 @@ def predictions_schema() -> pa.Schema:
     return _declared_schema()[0]
 
 
-def prediction_table(frame: pd.DataFrame) -> pa.Table:
+def prediction_table(rows: pa.Table) -> pa.Table:
     """Return predictions as the table that is written: sorted by decision_id, typed, checked.
 
     Parameters
     ----------
-    frame : DataFrame, one row per decision and modality
-        Exactly the contract's columns, in any order. A list column may hold lists or tuples, and None for empty;
-        list entries that are records are mappings. Inside a decision the order of rows is kept.
+    rows : pyarrow.Table, one row per decision and modality
+        Exactly the contract's columns, in any order and of types that fit. Inside a decision the order of rows is
+        kept.
 
     Raises
     ------
@@ -57,9 +84,9 @@ def prediction_table(frame: pd.DataFrame) -> pa.Table:
         If columns, types, required values, codes or the key break the contract. Column names and counts only.
     """
     schema, enums = _declared_schema()
-    _check_names(list(frame.columns), schema.names)
-    ordered = frame.sort_values("decision_id", kind="stable")
-    doubled = int(ordered.duplicated(["decision_id", "modality"]).sum())
+    _check_names(rows.column_names, schema.names)
+    ordered = _sorted(rows)
+    doubled = rows.num_rows - ordered.select(_KEY).group_by(_KEY).aggregate([]).num_rows
     if doubled:
         raise ValueError(f"predictions: {doubled} rows repeat a decision_id and modality; wanted each pair once")
     arrays = [_column(ordered[field.name], field) for field in schema]
@@ -68,6 +95,27 @@ def prediction_table(frame: pd.DataFrame) -> pa.Table:
         if unknown:
             raise ValueError(f"predictions: {unknown} rows of {name} are not one of {', '.join(codes)}")
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def part_of(rows: pa.Table, kind: Kind = "parquet") -> Part:
+    """Return predictions of some decisions as the part of a batch that is written; see `prediction_table`.
+
+    Raises
+    ------
+    ValueError
+        If the rows break the predictions contract.
+    """
+    table = prediction_table(rows)
+    counted = pc.value_counts(table["status"]).to_pylist()
+    ids = table["decision_id"]
+    return Part(
+        content=parquet_bytes(table) if kind == "parquet" else csv_bytes(table),
+        kind=kind,
+        decisions=pc.count_distinct(ids).as_py(),
+        rows=table.num_rows,
+        statuses={entry["values"]: entry["counts"] for entry in counted},
+        ends=[ids[0].as_py(), ids[-1].as_py()] if len(ids) else [],
+    )
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -92,28 +140,23 @@ def _check_names(got: Sequence[str], wanted: Sequence[str]) -> None:
         raise ValueError(f"predictions: columns missing {missing}, not in the contract {extra}; wanted {list(wanted)}")
 
 
-def _column(values: pd.Series[Any], field: pa.Field) -> pa.Array:
-    nested = pa.types.is_list(field.type) or pa.types.is_struct(field.type)
+def _sorted(rows: pa.Table) -> pa.Table:
+    ids = rows["decision_id"].combine_chunks()
+    if _count(pc.greater(ids[:-1], ids[1:])):
+        return rows.take(pc.sort_indices(rows, sort_keys=[("decision_id", "ascending")]))
+    return rows
+
+
+def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
     try:
-        if nested:
-            empty: list[Any] | None = [] if pa.types.is_list(field.type) else None
-            array = pa.array([empty if _is_nothing(cell) else cell for cell in values], type=field.type)
-        else:
-            array = pa.array(values.astype(object) if values.dtype == "category" else values, from_pandas=True)
-            array = array.cast(field.type)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        array = values.cast(field.type).combine_chunks()
+    except pa.ArrowException:
         raise ValueError(f"predictions: column {field.name} does not fit {field.type}") from None
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
     if not field.nullable and array.null_count:
         raise ValueError(f"predictions: {array.null_count} rows have no {field.name}; wanted none")
     if pa.types.is_floating(field.type) and _count(pc.invert(pc.is_finite(array))):
         raise ValueError(f"predictions: column {field.name} has infinite values; wanted numbers or nothing")
     return array
-
-
-def _is_nothing(cell: object) -> bool:
-    return cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell)
 
 
 def _count(mask: pa.Array) -> int:

@@ -38,6 +38,7 @@ _CSV_OPTIONS = (
 )
 _AS_TEXT = (
     (re.compile(r"VARCHAR|ENUM.*"), "nullif({c}::VARCHAR, '')"),
+    (re.compile(r'"?NULL"?'), "NULL::VARCHAR"),
     (re.compile(r"FLOAT|DOUBLE"), "case when isfinite({c}) then {c}::VARCHAR end"),
     (re.compile(r"DATE"), "case when isfinite({c}) then strftime({c}, '%Y-%m-%d') end"),
     (

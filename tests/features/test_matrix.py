@@ -41,6 +41,22 @@ def test_chunks_of_1_7_and_all_give_the_same_bytes(
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, check_exact=True)
 
 
+@pytest.mark.parametrize("size", [1, 7, 15])
+def test_slices_of_1_7_and_all_of_what_was_gathered_once_give_the_same_bytes(
+    connection: duckdb.DuckDBPyConnection, spec: FeatureSpec, drugs: DrugCatalogue, size: int
+) -> None:
+    whole = built(connection, spec, drugs, TABLES)
+    gathered = features.gather(connection, spec, drugs, MODALITIES)
+    parts = [
+        features.matrix_of(gathered, f"decision_key > {start} and decision_key <= {start + size}")
+        for start in range(0, gathered.decisions, size)
+    ]
+
+    assert [len(part) for part in parts] == [min(size, 15 - start) for start in range(0, 15, size)]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, check_exact=True)
+    assert features.matrix_of(gathered, "false").dtypes.to_dict() == whole.dtypes.to_dict()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_threads_change_no_byte(
     connection: duckdb.DuckDBPyConnection, spec: FeatureSpec, drugs: DrugCatalogue, threads: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.advice import advise
+from pipeline.advice import advise, score
+from pipeline.prediction_rows import Detail
 from pipeline.runs.reading import read_known
 from pipeline.runs.reporting import Quiet
 from pipeline.runs.train import shard_of
-from pipeline.store.prediction_tables import prediction_table, predictions_schema
+from pipeline.store import prediction_table, predictions_schema
 from tests.conftest import Journey
 
 pytestmark = pytest.mark.xdist_group("journey")
@@ -18,12 +19,10 @@ def test_advice_on_no_decision_is_a_typed_table_without_rows(journey: Journey) -
     known = read_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet())
     some, none = (known.features.iloc[:size].reset_index(drop=True) for size in (3, 0))
 
-    full, empty = (
-        advise(journey.loaded.adviser, shard_of(known, rows, known.facts.loc[rows["decision_id"]])).predictions
-        for rows in (some, none)
-    )
+    shards = [shard_of(known, rows, known.facts.loc[rows["decision_id"]]) for rows in (some, none)]
+    full, empty = (advise(journey.loaded.adviser, shard).predictions for shard in shards)
 
     assert len(empty) == 0
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
     assert list(empty.columns) == predictions_schema().names
-    assert prediction_table(empty).num_rows == 0
+    assert prediction_table(score(journey.loaded.adviser, shards[1], Detail("all", 3))).num_rows == 0

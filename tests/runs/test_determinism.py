@@ -49,7 +49,7 @@ class Bench:
         """Return every file of a batch, its success mark and manifest included."""
         out = self.home / name
         predict(records, self.load(run), out, Quiet(), decisions_per_part=15)
-        return {file.name: file.read_bytes() for file in sorted(out.iterdir())}
+        return {file.name: file.read_bytes() for file in sorted(out.rglob("*")) if file.is_file()}
 
 
 def small(setup: Setup, threads: int = 2) -> Setup:

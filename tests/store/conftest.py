@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from pipeline.store import write_model
+from pipeline.store import Kind, Part, part_of, write_model
+
+Make = Callable[..., pd.DataFrame]
 
 SECRET = "Q7SECRETNAME"
 MODEL_FILES = {
@@ -25,15 +28,32 @@ def model(tmp_path: Path) -> Path:
     return directory
 
 
+def rows_of(frame: pd.DataFrame) -> pa.Table:
+    """Return a frame as a table whose types are whatever its values suggest."""
+    return pa.table(
+        {
+            name: pa.array(column if column.dtype != object else column.tolist(), from_pandas=True)
+            for name, column in frame.items()
+        }
+    )
+
+
+def part(frame: pd.DataFrame, kind: Kind = "parquet") -> Part:
+    """Return a frame of predictions as the part that is written."""
+    return part_of(rows_of(frame), kind)
+
+
 @pytest.fixture
 def predictions() -> Callable[..., pd.DataFrame]:
     """Return a maker of predictions: two modalities for each of the given decisions."""
 
-    def make(*decisions: str) -> pd.DataFrame:
-        rows = [_row(decision, modality) for decision in decisions for modality in ("car_t", "adc")]
-        return pd.DataFrame(rows).astype({"rank": "Int64", "model_rank": "Int64"})
+    return rows_of_decisions
 
-    return make
+
+def rows_of_decisions(*decisions: str) -> pd.DataFrame:
+    """Return predictions of two modalities for each of some decisions."""
+    rows = [_row(decision, modality) for decision in decisions for modality in ("car_t", "adc")]
+    return pd.DataFrame(rows).astype({"rank": "Int64", "model_rank": "Int64"})
 
 
 def _row(decision: str, modality: str) -> dict[str, object]:
@@ -54,7 +74,7 @@ def _row(decision: str, modality: str) -> dict[str, object]:
         "verdict": "clear" if ranked else "indeterminate",
         "rules": [] if ranked else [{"rule_id": "G07", "verdict": "indeterminate", "missing_facts": ["eye_exam"]}],
         "products": [{"product": "cilta_cel", "verdict": "clear"}] if ranked else (),
-        "overrides": None,
+        "overrides": [],
         "baseline": 0.125,
         "reasons": [reason],
         "versus_next": {"modality": "adc", "items": [reason]} if ranked else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -16,10 +17,16 @@ import pytest
 
 from pipeline.declared import parse_yaml
 from pipeline.errors import ConfigError, LockedError, ModelMismatchError, PipelineError, SchemaError
-from pipeline.store import BatchWriter, prediction_table, predictions_schema, read_predictions, read_text, shipped
-from tests.store.conftest import SECRET
+from pipeline.store import (
+    BatchWriter,
+    prediction_table,
+    predictions_schema,
+    read_predictions,
+    read_text,
+    shipped,
+)
+from tests.store.conftest import SECRET, Make, part, rows_of
 
-Make = Callable[..., pd.DataFrame]
 IDENTITY = {"model": "m1", "rules": "r1", "records": "d1", "options": {"top_reasons": 5}}
 PARTS = (("d1", "d2"), ("d3", "d4"), ("d5",))
 
@@ -32,12 +39,12 @@ def _score(out: Path, make: Make, *, resume: bool = False) -> None:
     with _writer(out, resume) as batch:
         for index, decisions in enumerate(PARTS):
             if index not in batch.done_parts:
-                batch.write_part(index, make(*decisions))
+                batch.write_part(index, part(make(*decisions)))
         batch.finish(len(PARTS))
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_the_schema_is_the_declared_one() -> None:
@@ -100,18 +107,15 @@ def test_no_decisions_still_give_the_columns(tmp_path: Path, predictions: Make) 
 def test_frames_of_any_height_and_dtype_have_one_schema(predictions: Make) -> None:
     frame = predictions("d1", "d2")
     plain = frame.astype({"rank": "float64", "status": "category"})
-    schemas = [prediction_table(rows).schema for rows in (frame, frame[:1], frame[:0], plain, plain[:0])]
+    tables = [prediction_table(rows_of(rows)) for rows in (frame, frame[:1], frame[:0], plain, plain[:0])]
 
-    assert all(schema.equals(predictions_schema(), check_metadata=True) for schema in schemas)
-    assert prediction_table(plain).equals(prediction_table(frame))
+    assert all(table.schema.equals(predictions_schema(), check_metadata=True) for table in tables)
+    assert tables[3].equals(tables[0])
 
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("suitability", SECRET, "column suitability does not fit double"),
-        ("rank", 1.5, "column rank does not fit int64"),
-        ("reasons", [SECRET], "column reasons does not fit"),
         ("patient_id", None, "1 rows have no patient_id"),
         ("decision_id", None, "1 rows have no decision_id"),
         ("status", SECRET, "1 rows of status are not one of unavailable"),
@@ -126,18 +130,37 @@ def test_a_frame_that_breaks_the_contract_is_a_bug_told_without_values(
     frame.at[0, column] = value
 
     with pytest.raises(ValueError, match=said) as refused:
-        prediction_table(frame)
+        prediction_table(rows_of(frame))
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("suitability", SECRET, "column suitability does not fit double"),
+        ("rank", 1.5, "column rank does not fit int64"),
+        ("reasons", [SECRET], "column reasons does not fit"),
+    ],
+)
+def test_a_column_of_another_type_is_a_bug_told_without_values(
+    predictions: Make, column: str, value: object, said: str
+) -> None:
+    frame = predictions("d1")
+    frame[column] = pd.Series([value] * len(frame), dtype=object)
+
+    with pytest.raises(ValueError, match=said) as refused:
+        prediction_table(rows_of(frame))
     assert SECRET not in str(refused.value)
 
 
 def test_a_column_too_few_or_too_many_is_named(predictions: Make) -> None:
     with pytest.raises(ValueError, match=r"missing \['support'\], not in the contract \['note'\]"):
-        prediction_table(predictions("d1").rename(columns={"support": "note"}))
+        prediction_table(rows_of(predictions("d1").rename(columns={"support": "note"})))
 
 
 def test_an_unfinished_batch_reads_as_nothing(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path) as batch:
-        batch.write_part(0, predictions("d1"))
+        batch.write_part(0, part(predictions("d1")))
         assert len(pd.read_parquet(tmp_path)) == 0
         with pytest.raises(SchemaError, match="got no finished batch"):
             read_predictions(tmp_path)
@@ -194,17 +217,18 @@ import pandas as pd
 from pathlib import Path
 from pipeline.store import BatchWriter
 from tests.store.test_predictions import IDENTITY
+from tests.store.conftest import part
 frame = pd.read_pickle(sys.argv[2])
 with BatchWriter(Path(sys.argv[1]), identity=IDENTITY, decisions_per_part=2, resume=True) as batch:
     for index in range(120):
         if index not in batch.done_parts:
-            batch.write_part(index, frame.assign(decision_id=f"d{index:04d}"))
+            batch.write_part(index, part(frame.assign(decision_id=f"d{index:04d}")))
     batch.finish(120)
 """
 
 
 def _written(out: Path) -> list[Path]:
-    return list(out.glob("_unfinished/part-*.parquet"))
+    return list(out.glob("_unfinished/parts/part-*.parquet"))
 
 
 @pytest.mark.slow
@@ -241,7 +265,7 @@ def test_another_model_rules_or_records_cannot_go_on(
     tmp_path: Path, predictions: Make, change: dict[str, object], said: str, finished: bool
 ) -> None:
     with _writer(tmp_path, per_part=2) as batch:
-        batch.write_part(0, predictions("d1"))
+        batch.write_part(0, part(predictions("d1")))
         if finished:
             batch.finish(1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -253,7 +277,7 @@ def test_another_model_rules_or_records_cannot_go_on(
 
 def test_without_resume_nothing_that_is_there_is_touched(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path) as batch:
-        batch.write_part(0, predictions("d1"))
+        batch.write_part(0, part(predictions("d1")))
     with pytest.raises(ConfigError, match="holds an unfinished batch"):
         _writer(tmp_path)
     with _writer(tmp_path, resume=True) as batch:
@@ -283,6 +307,42 @@ def test_a_foreign_folder_is_refused(tmp_path: Path, name: str, resume: bool) ->
     assert _bytes(tmp_path) == {name: b"x"}
 
 
+@pytest.mark.parametrize("below", [(), ("out",)])
+def test_a_file_in_the_way_is_named_as_such(tmp_path: Path, below: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(ConfigError, match=r"file: got a file, wanted a folder to write predictions into"):
+        _writer(tmp_path.joinpath("file", *below))
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_the_manifest_counts_each_part_and_names_nobody(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch:
+        batch.write_part(0, part(predictions("Q7-1", "Q7-2")))
+        batch.write_part(1, part(predictions("Q7-3")))
+        assert batch.decisions == 3
+        batch.finish(2)
+        assert batch.statuses == {"ranked": 3, "indeterminate": 3}
+    text = (tmp_path / "_manifest.json").read_text()
+
+    assert "Q7" not in text
+    assert [noted["statuses"] for noted in json.loads(text)["parts"].values()] == [
+        {"indeterminate": 2, "ranked": 2},
+        {"indeterminate": 1, "ranked": 1},
+    ]
+
+
+def test_a_batch_of_csv_is_not_read_as_parquet(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path) as batch, pytest.raises(ValueError, match="part 0: got csv, wanted parquet"):
+        batch.write_part(0, part(predictions("d1"), "csv"))
+    with BatchWriter(tmp_path / "out", identity=IDENTITY, decisions_per_part=2, kind="csv") as batch:
+        batch.write_part(0, part(predictions("d1"), "csv"))
+        batch.finish(1)
+
+    with pytest.raises(SchemaError, match="got a batch of CSV, wanted Parquet"):
+        read_predictions(tmp_path / "out")
+
+
 def test_a_second_runner_is_refused(tmp_path: Path) -> None:
     with _writer(tmp_path), pytest.raises(LockedError, match="locked by process"):
         _writer(tmp_path, resume=True)
@@ -293,9 +353,9 @@ def test_a_second_runner_is_refused(tmp_path: Path) -> None:
 def test_a_part_damaged_while_the_run_was_down_is_written_again(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path / "out") as batch:
         for index in (0, 1):
-            batch.write_part(index, predictions(*PARTS[index]))
-    part = tmp_path / "out" / "_unfinished" / "part-00001.parquet"
-    part.write_bytes(part.read_bytes()[:-1])
+            batch.write_part(index, part(predictions(*PARTS[index])))
+    damaged = tmp_path / "out" / "_unfinished" / "parts" / "part-00001.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
 
     with _writer(tmp_path / "out", resume=True) as batch:
         assert batch.done_parts == {0}
@@ -311,23 +371,23 @@ def test_a_disk_that_keeps_other_bytes_is_noticed(
         with monkeypatch.context() as patched:
             patched.setattr("pipeline.store.batch.file_sha256", lambda _path: "0")
             with pytest.raises(PipelineError, match="read back other bytes"):
-                batch.write_part(0, predictions("d1"))
+                batch.write_part(0, part(predictions("d1")))
         assert batch.done_parts == frozenset()
-        batch.write_part(0, predictions("d1"))
+        batch.write_part(0, part(predictions("d1")))
 
 
 def test_parts_come_once_all_of_them_and_in_order(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path) as batch:
-        batch.write_part(1, predictions("d1"))
+        batch.write_part(1, part(predictions("d1")))
         with pytest.raises(ValueError, match="second or late write"):
-            batch.write_part(1, predictions("d1"))
+            batch.write_part(1, part(predictions("d1")))
         with pytest.raises(ValueError, match="got 1 of 2 parts"):
             batch.finish(2)
-        batch.write_part(0, predictions("d1"))
+        batch.write_part(0, part(predictions("d1")))
         with pytest.raises(ValueError, match=r"part-00001\.parquet begins before"):
             batch.finish(2)
     with pytest.raises(ValueError, match="second or late write"):
-        batch.write_part(2, predictions("d3"))
+        batch.write_part(2, part(predictions("d3")))
 
 
 def _add(out: Path) -> None:
@@ -335,9 +395,10 @@ def _add(out: Path) -> None:
 
 
 def _swap(out: Path) -> None:
-    one, two = (out / "part-00000.parquet").read_bytes(), (out / "part-00001.parquet").read_bytes()
-    (out / "part-00000.parquet").write_bytes(two)
-    (out / "part-00001.parquet").write_bytes(one)
+    one, two = (out / f"part-0000{number}.parquet" for number in (0, 1))
+    first = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(first)
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,22 @@ def test_a_nested_or_binary_column_is_refused(tmp_path: Path, column: pa.Array, 
         open_records(tmp_path)
 
 
+@pytest.mark.parametrize("database", [False, True])
+def test_a_column_in_which_nothing_was_ever_written_is_an_empty_text_column(tmp_path: Path, database: bool) -> None:
+    source = tmp_path
+    if database:
+        source = tmp_path / "records.duckdb"
+        with duckdb.connect(str(source)) as made:
+            made.execute("CREATE TABLE patients AS SELECT 'p1' AS patient_id, NULL AS race")
+    else:
+        pq.write_table(pa.table({"patient_id": ["p1"], "race": pa.nulls(1)}), tmp_path / "patients.parquet")
+
+    connection = open_records(source)
+    assert connection.execute("SELECT patient_id, race FROM extract_patients").fetchall() == [("p1", None)]
+    types = connection.execute("SELECT data_type FROM duckdb_columns() WHERE column_name = 'race'").fetchall()
+    assert types == [("VARCHAR",)]
+
+
 def test_what_is_not_records_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
     for place, said in (
         ("absent", "got no such path"),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ConfigError, DamagedModelError, GateError
-from pipeline.store import read_model, record_run, register, resolve_model, set_champion, write_model
+from pipeline.store import nominate, read_model, record_run, register, resolve_model, write_model
 from tests.store.conftest import MODEL_FILES
 
 START = """
@@ -52,11 +52,11 @@ def test_a_model_goes_into_the_registry_and_comes_back_guarded(
     first = register(workspace, _record(workspace, model))
     with pytest.raises(ConfigError, match="has no such model, version or alias"):
         resolve_model("models:/mmrank@champion", workspace)
-    set_champion(workspace, first, lambda place: seen.append(read_model(place)))
+    nominate(workspace, first, lambda place: seen.append(read_model(place)))
     write_model(tmp_path / "next", MODEL_FILES | {"one": b"2"})
     second = register(workspace, _record(workspace, tmp_path / "next"))
     with pytest.raises(GateError):
-        set_champion(workspace, second, _refuse)
+        nominate(workspace, second, _refuse)
 
     assert (first, second) == ("1", "2")
     assert seen == [MODEL_FILES]
@@ -75,7 +75,7 @@ def test_a_model_goes_into_the_registry_and_comes_back_guarded(
     for path in champion.iterdir():
         path.write_bytes((tmp_path / "next" / path.name).read_bytes())
     with pytest.raises(DamagedModelError, match="are not the model that was registered"):
-        set_champion(moved, first, lambda _place: pytest.fail("a swapped model was loaded"))
+        nominate(moved, first, lambda _place: pytest.fail("a swapped model was loaded"))
     with pytest.raises(ConfigError, match="no such model, version or alias"):
         resolve_model("models:/mmrank/77", moved)
 
