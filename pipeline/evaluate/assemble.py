@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,27 @@ import pandas as pd
 from pipeline.advice import Advice
 from pipeline.config import Config
 from pipeline.evaluate.balance import balance
+from pipeline.evaluate.by_group import by_group, seen_of
 from pipeline.evaluate.calibration import calibration
+from pipeline.evaluate.characteristics import Described, characteristics
 from pipeline.evaluate.checks import checks, verdict
+from pipeline.evaluate.decision_curves import decision_curves
 from pipeline.evaluate.discrimination import discrimination
 from pipeline.evaluate.league import Arms, abstention_curve, confidence, league, logged_of, student_choices
+from pipeline.evaluate.missing_by import missing_by, site_and_year
 from pipeline.evaluate.negative_control import negative_control
 from pipeline.evaluate.overlap import overlap
 from pipeline.evaluate.policies import MODEL, Setting, policies
 from pipeline.evaluate.published_rule import PublishedRule
+from pipeline.evaluate.published_trials import PublishedTrials, published_trials
 from pipeline.evaluate.reading import global_shap, missingness, student_fidelity
 from pipeline.evaluate.rule_effects import rule_effects
 from pipeline.evaluate.sensitivity import sensitivity
+from pipeline.evaluate.shap_check import shap_check
+from pipeline.evaluate.shap_pictures import shap_pictures
+from pipeline.evaluate.stability import Variation, clear_of, draws_finding, stability, steadiness, weight_variations
 from pipeline.evaluate.support import lacking
-from pipeline.evaluate.weighing import outcome_weights, weighted_burden
+from pipeline.evaluate.weighing import outcome_weights, schedule_burden, weighted_burden
 from pipeline.guardrails import RuleSet, Verdicts
 from pipeline.learners import LEVEL, ModalityRanker, pair_half_widths
 from pipeline.schema import Step
@@ -60,7 +68,7 @@ class Material:
         Groups of people to tell what rules do to them; as `subgroups` returns them.
     rule_dates : Series of dates, indexed by decision_id
         By which rules are in force; missing where every rule judges.
-    meanings : mapping of feature to meaning
+    meanings, units : mapping of feature to meaning, and to unit where it has one
     attrition : sequence of Step
     leak_audit : mapping
     truth : DataFrame or None, one row per (decision_id, modality)
@@ -69,6 +77,12 @@ class Material:
         What learning again from earlier decisions, and from shuffled outcomes, found; empty where not asked for.
     published_rule : PublishedRule or None
         A policy to compare with.
+    published_trials : PublishedTrials or None
+        Figures that look-alikes stand beside.
+    learned_again : sequence of Variation
+        What models of other seeds, or by another definition, say.
+    not_learned_again : sequence of str
+        Which of these there are not, and why.
     """
 
     config: Config
@@ -90,6 +104,10 @@ class Material:
     temporal: Mapping[str, Any]
     shuffled: Mapping[str, Any]
     published_rule: PublishedRule | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+    published_trials: PublishedTrials | None = None
+    learned_again: Sequence[Variation] = ()
+    not_learned_again: Sequence[str] = ()
 
 
 def evaluate(material: Material) -> dict[str, Any]:
@@ -131,9 +149,11 @@ def evaluate(material: Material) -> dict[str, Any]:
         "missingness": missingness(
             material.features, ranker.model_.columns.names, material.labels["modality"], material.meanings
         ),
+        **_people(material, labels),
         **_valuation(material, setting, labels, truth),
         "calibration": calibration(evidence, ranker.arms_, targets, limited),
         "discrimination": discrimination(evidence, rows, targets),
+        "decision_curves": decision_curves(evidence, targets, config.settings.evaluation.decision_thresholds),
         "learner": {
             "weights": dict(ranker.blend_.weights),
             "shrinkage": ranker.shrinkage_.factor,
@@ -154,6 +174,8 @@ def evaluate(material: Material) -> dict[str, Any]:
         "leak_audit": dict(material.leak_audit),
         "conflicts": dict(ranker.conflicts_),
         **_challenges(material, setting, labels),
+        **_reasons(material, setting, labels),
+        "stability": _stability(material, setting),
     }
     result["checks"] = checks(result, gates)
     result["verdict"] = verdict(result["checks"])
@@ -163,7 +185,7 @@ def evaluate(material: Material) -> dict[str, Any]:
 def _valuation(
     material: Material, setting: Setting, labels: Mapping[str, str], truth: Mapping[str, Array] | None
 ) -> dict[str, Any]:
-    """Return overlap, league table and abstention curve of the training rows."""
+    """Return overlap, league table, abstention curve and subgroups of the training rows."""
     ranker, settings = material.ranker, material.config.settings
     evidence, floor = setting.evidence, settings.gates.propensity_floor
     names = [name for name in ranker.model_.propensity_columns.names if name not in _UNTOLD]
@@ -188,6 +210,31 @@ def _valuation(
         "overlap": overlap(evidence, setting.arms, labels, missing, floor),
         "league": league(setting, logged, found, students, arms, truth),
         "abstention_curve": [] if chosen is None else abstention_curve(chosen, logged, sureness),
+        "subgroups": by_group(
+            seen_of(evidence, chosen, logged, ranker.model_.targets),
+            material.people,
+            material.sample.predictions,
+            setting.arms,
+            settings.gates,
+        ),
+    }
+
+
+def _people(material: Material, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return who was given what, and where and when facts were not recorded."""
+    ranker, settings = material.ranker, material.config.settings
+    groups = site_and_year(material.people["site"], material.rule_dates, material.patients)
+    return {
+        "characteristics": characteristics(
+            material.features,
+            material.labels["modality"],
+            settings.evaluation.characteristics,
+            Described(material.meanings, material.units, labels),
+            ranker.evidence_,
+            ranker.arms_,
+            settings.gates.propensity_floor,
+        ),
+        "missing_by": missing_by(material.features, ranker.model_.columns.names, groups, material.meanings),
     }
 
 
@@ -208,6 +255,41 @@ def _challenges(material: Material, setting: Setting, labels: Mapping[str, str])
         "shuffled": dict(material.shuffled),
         "sensitivity": sensitivity(evidence, utility, possible, setting.arms, labels, targets, floor, clip),
     }
+
+
+def _reasons(material: Material, setting: Setting, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return what moves the predictions, whether another tree walk finds the same, and trials beside look-alikes."""
+    model, sample, rows = material.ranker.model_, material.sample, material.sample_features
+    return {
+        "shap_pictures": shap_pictures(sample.explanation, sample.standing, rows, material.meanings),
+        "shap_check": shap_check(model, rows, setting.signed),
+        "published_trials": published_trials(
+            material.published_trials,
+            setting.features,
+            setting.evidence,
+            setting.arms,
+            model.targets,
+            labels,
+            material.meanings,
+        ),
+    }
+
+
+def _stability(material: Material, setting: Setting) -> dict[str, Any]:
+    """Return whether first choices stay with other seeds, definitions, weights and draws."""
+    ranker, config, impossible = material.ranker, material.config, setting.is_impossible
+    said, deviations = ranker.deployed_.outcomes, ranker.deviations(setting.features)
+    own = said @ setting.signed - setting.burden
+    clear = clear_of(own, deviations, impossible)
+    targets = ranker.model_.targets
+    weights = config.weights([target.name for target in targets])
+    schedule = schedule_burden(config, setting.features, setting.arms)
+    signs = {target.name: target.sign for target in targets}
+    names = {name: entry.label for name, entry in config.settings.outcomes.items()}
+    varied = [*material.learned_again, *weight_variations(said, schedule, weights, signs, names)]
+    rows = [steadiness(variation, clear, impossible) for variation in varied]
+    drawn = draws_finding(own, deviations, clear, impossible, config.settings.learner.seed)
+    return stability([*rows, drawn], clear, material.not_learned_again)
 
 
 def _finite(value: float) -> float | None:

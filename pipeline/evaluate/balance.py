@@ -164,6 +164,18 @@ def balance(
     }
 
 
+def largest_differences(evidence: Evidence, terms: Sequence[Term], arms: int, floor: float) -> Array:
+    """Return the largest absolute difference of each term over all pairs of arms, before and after weighting.
+
+    Returns
+    -------
+    array (2, terms)
+        NaN where no pair can be compared; infinite where everybody of one arm and nobody of the other has it.
+    """
+    pairs = [_pair(evidence, terms, a, b, floor)[1] for a, b in combinations(range(arms), 2)]
+    return np.asarray(np.fmax.reduce(pairs)) if pairs else np.full((2, len(terms)), np.nan)
+
+
 def _pair(
     evidence: Evidence, terms: Sequence[Term], a: int, b: int, floor: float
 ) -> tuple[tuple[int, int], Array, tuple[int, int, float, float]]:

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluate.censoring import Concordance, concordance, horizon_weights
+from pipeline.evaluate.censoring import Concordance, concordance, horizon_weights, summed
 from pipeline.learners import Evidence, Target
 from pipeline.learners.policy_value import Z90
 
 Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _FEWEST = 40
 
 
-def slope_of(predicted: Array, observed: Array, weight: Array) -> tuple[float, float, float] | None:
+@dataclass(frozen=True)
+class InTheLarge:
+    """Observed less predicted on average, and its standard error; 0 is right, below 0 too much was promised."""
+
+    value: float
+    se: float
+
+
+def in_the_large(predicted: Array, observed: Array, weight: Array, groups: IntArray | None = None) -> InTheLarge | None:
+    """Return calibration-in-the-large as a difference of means; None where the outcome of nobody is known.
+
+    Parameters
+    ----------
+    predicted, observed, weight : arrays (n,)
+        Weight 0 where the outcome is not known.
+    groups : array (n,) of int or None
+        Patient of each row, by which the standard error is clustered; weights are taken as known.
+    """
+    total = float(weight.sum())
+    if total <= 0:
+        return None
+    gap = np.where(weight > 0, observed - predicted, 0.0)
+    value = float(weight @ gap / total)
+    return InTheLarge(value, float(np.sqrt(np.sum(summed(weight * (gap - value), groups) ** 2)) / total))
+
+
+def slope_of(
+    predicted: Array, observed: Array, weight: Array, groups: IntArray | None = None
+) -> tuple[float, float, float] | None:
     """Return slope, its standard error (robust) and intercept of observed on predicted; None where there is too little.
 
     Parameters
     ----------
     predicted, observed, weight : arrays (n,)
         Weight 0 where the outcome is not known; at least 40 must be.
+    groups : array (n,) of int or None
+        Patient of each row, by which the standard error is clustered.
     """
     if int((weight > 0).sum()) < _FEWEST:
         return None
@@ -34,7 +66,7 @@ def slope_of(predicted: Array, observed: Array, weight: Array) -> tuple[float, f
     mean = float(weight @ observed / total)
     slope = float(weight @ ((predicted - centre) * (observed - mean)) / spread)
     residual = observed - mean - slope * (predicted - centre)
-    error = float(np.sqrt(np.sum((weight * (predicted - centre) * residual) ** 2)) / spread)
+    error = float(np.sqrt(np.sum(summed(weight * (predicted - centre) * residual, groups) ** 2)) / spread)
     return slope, error, mean - slope * centre
 
 
@@ -82,6 +114,15 @@ def slope_and_order(found: tuple[float, float, float] | None, c_index: Concordan
     }
 
 
+def in_the_large_told(found: InTheLarge | None) -> dict[str, float | None]:
+    """Return calibration-in-the-large with its 90 % interval as evaluation.json has it; None where not estimated."""
+    return {
+        "in_the_large": None if found is None else found.value,
+        "in_the_large_low": None if found is None else found.value - Z90 * found.se,
+        "in_the_large_high": None if found is None else found.value + Z90 * found.se,
+    }
+
+
 def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) -> dict[str, Any]:
     own = evidence.arm == arm
     predicted = evidence.outcomes[own, arm, k]
@@ -89,14 +130,17 @@ def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) ->
     months, event = evidence.follow_up.months[timed][own], evidence.follow_up.event[timed][own]
     weight = horizon_weights(months, event, target.horizon_months)
     observed = evidence.fold.observed[own, k]
-    found = slope_of(predicted, observed, weight)
+    groups = evidence.groups[own]
+    found = slope_of(predicted, observed, weight, groups)
     risk = 1.0 - predicted if target.kind == "event_free" else predicted
-    c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months)
+    c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months, groups)
+    enough = int((weight > 0).sum()) >= _FEWEST
     return {
         "outcome": target.name,
         "modality": modality,
         "n": int(own.sum()),
         **slope_and_order(found, c_index),
+        **in_the_large_told(in_the_large(predicted, observed, weight, groups) if enough else None),
         "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
         "bins": _bins(predicted, observed, weight),
     }
@@ -108,8 +152,8 @@ def calibration(
     """Return calibration and discrimination of out-of-fold predictions, one row per (outcome, modality).
 
     Slope and intercept are of a weighted linear regression of the outcome at the horizon on the prediction
-    (1 and 0 are perfect); bins, Brier score and C-index are weighted against censoring; intervals are 90 %.
-    A declared constant has no row.
+    (1 and 0 are perfect), calibration-in-the-large is observed less predicted on average (0 is perfect); all are
+    weighted against censoring; intervals are 90 %, clustered by patient. A declared constant has no row.
     """
     return [
         _one(evidence, arm, k, target, name)

@@ -6,11 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import GateConfig
+from pipeline.evaluate.stability import FEWEST_CLEAR, LEAST_CLEAR_KEPT
 from pipeline.learners import SMALL_CELL
 from pipeline.learners.policy_value import LARGEST_WEIGHT, MASS, SMALLEST_SAMPLE
 
 _SLOPE = (0.5, 1.5)
 _MOST_CLIPPED = 0.01
+_SECTIONS = {
+    **dict.fromkeys(("C03", "C04", "C05", "C12"), "overlap"),
+    **dict.fromkeys(("C06", "C10", "C11", "C13"), "league"),
+    **dict.fromkeys(("C07", "C08"), "learner"),
+    **dict.fromkeys(("C16", "C17"), "controls"),
+    **dict.fromkeys(("C18", "C19"), "subgroups"),
+    "C01": "arms",
+    "C02": "leaks",
+    "C09": "calibration",
+    "C14": "balance",
+    "C15": "temporal",
+    "C20": "shap",
+    "C21": "stability",
+}
+"""The section of the review page that each check comes from."""
 
 
 def _check(code: str, title: str, result: str, value: Any, threshold: str, detail: str) -> dict[str, Any]:
@@ -21,6 +37,7 @@ def _check(code: str, title: str, result: str, value: Any, threshold: str, detai
         "value": value,
         "threshold": threshold,
         "detail": detail,
+        "section": _SECTIONS[code],
     }
 
 
@@ -97,6 +114,8 @@ def checks(evaluation: Mapping[str, Any], gates: GateConfig) -> list[dict[str, A
                "within two standard errors, and weights add up",
                "self-normalised weighting beside the value in the league table"),
         *_challenges(evaluation),
+        *_in_groups(evaluation["subgroups"]),
+        *_of_reasons(evaluation),
     ]  # fmt: skip
 
 
@@ -116,19 +135,53 @@ def _challenges(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     z, gain = control["largest_z"], shuffled.get("gain")
     return [
         _check("C14", "Modalities are balanced after weighting", balanced, clear,
-               f"standardised difference at most {balance['threshold']}, beyond chance", balance["words"])
-        | {"section": "balance"},
+               f"standardised difference at most {balance['threshold']}, beyond chance", balance["words"]),
         _check("C15", "Not worse than clinicians on later decisions", decided,
                None if model is None or model["value"] is None else round(model["difference"], 4),
-               "not below 0 by two standard errors", later.get("words", "")) | {"section": "temporal"},
+               "not below 0 by two standard errors", later.get("words", "")),
         _check("C16", "Nothing is found before the decision", "not_applicable" if z is None else
                _passed(z <= control["threshold"]), None if z is None else round(z, 2),
-               "" if z is None else f"largest z at most {control['threshold']:.2f}", control["words"])
-        | {"section": "controls"},
+               "" if z is None else f"largest z at most {control['threshold']:.2f}", control["words"]),
         _check("C17", "Nothing is gained from shuffled outcomes", "not_applicable" if gain is None else
                _passed(abs(gain) <= 2 * shuffled["se"]), None if gain is None else round(gain, 4),
-               "0 within two standard errors", shuffled.get("words", "switched off in the configuration"))
-        | {"section": "controls"},
+               "0 within two standard errors", shuffled.get("words", "switched off in the configuration")),
+    ]  # fmt: skip
+
+
+def _in_groups(subgroups: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the checks that no group of people is clearly miscalibrated, or clearly worse off."""
+    rows, margin = subgroups["groups"], subgroups["margin"]
+    found = []
+    for code, title, key, mark, threshold in (
+        ("C18", "Calibrated in every group of people", "in_the_large", "off", f"none clearly beyond {margin:g}"),
+        ("C19", "No group of people is worse off", "difference", "worse", "none clearly below 0"),
+    ):
+        judged = [row for row in rows if row[key] is not None]
+        clear = [f"{row['subgroup']}: {row['level']}" for row in judged if row[mark]]
+        detail = f"{len(judged)} of {len(rows)} groups have an estimate"
+        if mark == "off":
+            vague = sum(row[f"{key}_low"] < -margin or row[f"{key}_high"] > margin for row in judged)
+            detail += f", {vague} of them with an interval that reaches beyond {margin:g}"
+        detail = f"{'; '.join(clear)}. {detail}" if clear else detail
+        result = "too_little_data" if not judged else _passed(not clear)
+        found.append(_check(code, title, result, len(clear), threshold, detail))
+    return found
+
+
+def _of_reasons(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the checks of explanations and of first choices when learned again."""
+    shap, steady = evaluation["shap_check"], evaluation["stability"]
+    largest, kept, limit = shap["largest_difference"], steady["least_clear_kept"], LEAST_CLEAR_KEPT
+    judged = "not_applicable" if kept is None else "too_little_data"
+    if kept is not None and steady["clear"] >= FEWEST_CLEAR:
+        judged = _passed(kept >= limit)
+    return [
+        _check("C20", "Explanations are what another TreeSHAP gives",
+               "not_applicable" if largest is None else _passed(largest <= shap["tolerance"]),
+               None if largest is None else f"{largest:.1e}", f"at most {shap['tolerance']:.0e}", shap["words"]),
+        _check("C21", "Clear first choices stay when learned again", judged,
+               None if kept is None else f"{100 * kept:.1f} %", f"at least {100 * limit:.0f} % of them",
+               "; ".join([steady["words"], *steady["not_done"]])),
     ]  # fmt: skip
 
 

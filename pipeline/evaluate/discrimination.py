@@ -49,9 +49,9 @@ def discrimination(evidence: Evidence, features: pd.DataFrame, targets: Sequence
         months, event = evidence.follow_up.months[target.name], evidence.follow_up.event[target.name]
         predicted = evidence.outcomes[rows, evidence.arm, k]
         risk = 1.0 - predicted if target.kind == "event_free" else predicted
-        own = concordance(months, event, risk, target.horizon_months)
+        own = concordance(months, event, risk, target.horizon_months, evidence.groups)
         simple = _baseline_risk(evidence, features, target, known) if known else None
-        other = None if simple is None else concordance(months, event, simple, target.horizon_months)
+        other = None if simple is None else concordance(months, event, simple, target.horizon_months, evidence.groups)
         events = int(np.sum((event == 1) & (months <= target.horizon_months)))
         row = {"outcome": target.name, "n": len(rows), "events": events, "baseline_features": list(known)}
         table.append(row | _ends("model", own) | _ends("baseline", other))

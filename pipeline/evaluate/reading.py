@@ -11,10 +11,11 @@ import pandas as pd
 
 from pipeline.config import GateConfig
 from pipeline.explain import Explanation
-from pipeline.learners import Deployed, Evidence, Target
+from pipeline.learners import SMALL_CELL, Deployed, Evidence, Target
 from pipeline.ranker import Standing
 
 Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 def missingness(
@@ -78,6 +79,18 @@ def _r2(wanted: Array, got: Array) -> float | None:
     return None if spread < 1e-12 else 1.0 - float(np.sum((wanted - got) ** 2)) / spread
 
 
+def _closeness(wanted: Array, got: Array, arm: int, against: float, groups: IntArray) -> dict[str, float | None]:
+    """Return how far students are from the committee in one outcome of one arm; `against` is 1 where less is better."""
+    gap = got[:, arm] - wanted[:, arm]
+    best, named = (np.argmin(against * values, axis=1) == arm for values in (wanted, got))
+    is_told = len(np.unique(groups[best])) >= SMALL_CELL
+    return {
+        "rms": float(np.sqrt(np.mean(gap**2))),
+        "largest": float(np.abs(gap).max()),
+        "same_best": float(named[best].mean()) if is_told else None,
+    }
+
+
 def student_fidelity(
     evidence: Evidence,
     deployed: Deployed,
@@ -92,7 +105,9 @@ def student_fidelity(
     The gate: root mean square distance of suitability at most `student_distance` of the median half-width
     of pairwise intervals, and the same first choice for at least `student_agreement` of people (the latter
     not applied when no individual difference is kept). `outside_unit_interval` is the share of predicted
-    outcomes below 0 or above 1, which are clipped only where they are shown.
+    outcomes below 0 or above 1, which are clipped only where they are shown. Per outcome and modality: `rms` and
+    `largest` difference of the outcome, and `same_best`: of the rows for which the committee puts this modality
+    first by this outcome alone, the share for which the students do (None of fewer than eleven people).
     """
     wanted, got = evidence.committee_outcomes, deployed.outcomes
     contrast_wanted = wanted - wanted.mean(axis=1, keepdims=True)
@@ -114,6 +129,7 @@ def student_fidelity(
                 "modality": arm,
                 "r2_level": _r2(wanted[:, a, k], got[:, a, k]),
                 "r2_contrast": _r2(contrast_wanted[:, a, k], contrast_got[:, a, k]),
+                **_closeness(wanted[:, :, k], got[:, :, k], a, -target.sign, evidence.groups),
             }
             for k, target in enumerate(targets)
             for a, arm in enumerate(arms)

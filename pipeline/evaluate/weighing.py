@@ -24,6 +24,11 @@ def outcome_weights(config: Config, targets: Sequence[Target]) -> Array:
 def weighted_burden(config: Config, targets: Sequence[Target], rows: pd.DataFrame, arms: Sequence[str]) -> Array:
     """Return what the schedule costs in suitability, shape (n, arms); an unknown distance counts 0."""
     weights = config.weights([target.name for target in targets])
+    return np.asarray(weights["burden"] / sum(weights.values()) * schedule_burden(config, rows, arms))
+
+
+def schedule_burden(config: Config, rows: pd.DataFrame, arms: Sequence[str]) -> Array:
+    """Return the burden of the schedule, unweighted, shape (n, arms); an unknown distance counts 0."""
     by_id = {entry.id: entry for entry in config.modalities}
     distance = rows["distance_km"].to_numpy(dtype=float) if "distance_km" in rows else np.full(len(rows), np.nan)
-    return np.asarray(weights["burden"] / sum(weights.values()) * burden([by_id[arm] for arm in arms], distance))
+    return np.asarray(burden([by_id[arm] for arm in arms], distance))

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from pipeline.review.wording import Badge
 
 NO_PICTURE = Markup("")
+_MOST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,20 @@ class Table:
     rows : tuple of rows of Cell
     stacked : bool
         On a phone each row becomes a small block of labelled lines.
+    unfolded : bool
+        Shown whole however many rows it has.
     """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     stacked: bool = False
+    unfolded: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the table is folded behind its caption until somebody opens it."""
+        return len(self.rows) > _MOST_ROWS and not self.unfolded
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,8 @@ class Figure:
     twin : Table
     squares : bool
         The panels are small square plots, set close together.
+    pairs : bool
+        The panels need room for words: two beside each other on a desk.
     """
 
     title: str
@@ -93,6 +104,7 @@ class Figure:
     panels: tuple[Panel, ...]
     twin: Table
     squares: bool = False
+    pairs: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
+from pipeline.review.blocks import heat
 from pipeline.review.numerals import decimal, general, of_hundred
 from pipeline.review.small_cells import ShownCount
 from pipeline.review.svg import box, diamond, dot, drawing, element, line, shortened, words
@@ -257,3 +259,87 @@ def share_bar(title: str, share: float | None, tone: str) -> Markup:
     """Return one bar filled to a share of its width."""
     parts = [box(0, 2, 100, 10, "bar-track"), box(0, 2, 100 * max(0.0, min(1.0, share or 0.0)), 10, f"fill-{tone}")]
     return drawing(title, 14, parts, style="strip")
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One cell of a heat map: what is written in it, and its share as a tone; None where it may not be told."""
+
+    text: str
+    share: float | None
+
+
+def heat_map(title: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[HeatCell]]]) -> Markup:
+    """Return one line of labelled cells per row, darker for a larger share; the share is written in each cell."""
+    width = 100 / max(len(heads), 1)
+    middles = [width * (place + 0.5) for place in range(len(heads))]
+    parts = [words(x, 14, head, "tick", "middle") for x, head in zip(middles, heads, strict=True)]
+    for place, (label, cells) in enumerate(rows):
+        top = 24 + 48 * place
+        parts.append(words(0, top + 14, shortened(label, _LABEL_LENGTH), "label"))
+        for nth, cell in enumerate(cells):
+            tone = heat(cell.share) or "untold"
+            parts.append(box(width * nth + 0.2, top + 20, width - 0.4, 22, tone, f"{heads[nth]}: {cell.text}"))
+            parts.append(words(middles[nth], top + 35, cell.text, "in-cell", "middle"))
+    return drawing(title, 24 + 48 * len(rows), parts)
+
+
+@dataclass(frozen=True)
+class BenefitPoint:
+    """Net benefit at one threshold: by risk with the interval of its gain, and of acting for everybody."""
+
+    threshold: float
+    model: float | None
+    low: float | None
+    high: float | None
+    everybody: float
+
+
+def benefit_plot(title: str, points: Sequence[BenefitPoint]) -> Markup:
+    """Return net benefit by threshold: by risk as dots, for everybody as a grey line, for nobody as the dashed line."""
+    height, left = 190.0, 7.0
+    ends = [end for point in points for end in (point.model, point.low, point.high) if end is not None]
+    most = max([*ends, *(point.everybody for point in points), 0.0])
+    scale = scale_over([*ends, most, -0.25 * most], include=[0.0])
+    across = scale_over([point.threshold for point in points])
+
+    def x(threshold: float) -> float:
+        return left + (100 - left) * across.at(threshold) / 100
+
+    def y(value: float) -> float:
+        return 8 + height * (1 - scale.at(value) / 100)
+
+    parts = []
+    for tick in scale.ticks:
+        told = general(round(100 * tick, 8))
+        parts += [line(left, y(tick), 100, y(tick), "grid"), words(0, y(tick) + 4, told, "tick")]
+    parts.append(line(left, y(0.0), 100, y(0.0), "reference"))
+    for first, second in pairwise(points):
+        parts += _fallen(first, second, scale.low, x, y)
+    drawn = [point for point in points if point.model is not None]
+    for first, second in pairwise(drawn):
+        parts.append(line(x(first.threshold), y(first.model or 0), x(second.threshold), y(second.model or 0), "trace"))
+    for point in drawn:
+        at = x(point.threshold)
+        if point.low is not None and point.high is not None:
+            parts.append(line(at, y(point.low), at, y(point.high), "whisker"))
+        parts.append(dot(at, y(point.model or 0.0), 4, "point main"))
+    parts += [
+        words(x(tick), height + 26, f"{general(round(100 * tick, 8))}%", "tick", "middle") for tick in across.ticks
+    ]
+    parts.append(words(left, height + 46, "threshold of predicted risk", "axis-title"))
+    return drawing(title, int(height) + 52, parts)
+
+
+def _fallen(
+    first: BenefitPoint, second: BenefitPoint, low: float, x: Callable[[float], float], y: Callable[[float], float]
+) -> list[Markup]:
+    """Return a piece of the line of acting for everybody, cut where it leaves the picture below."""
+    if first.everybody <= low:
+        return []
+    share = 1.0
+    if second.everybody < low:
+        share = (first.everybody - low) / (first.everybody - second.everybody)
+    end = first.threshold + share * (second.threshold - first.threshold)
+    value = first.everybody + share * (second.everybody - first.everybody)
+    return [line(x(first.threshold), y(first.everybody), x(end), y(value), "others")]

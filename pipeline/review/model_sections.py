@@ -8,8 +8,9 @@ from typing import Any
 from pipeline.review.blocks import Block, Cell, Column, Figure, Panel, Section, Table, Words, columns, heat, row
 from pipeline.review.charts import CalibrationPoint, bar_plot, calibration_plot
 from pipeline.review.cohort_sections import modality_label, shown_cases
-from pipeline.review.numerals import decimal, percent, signed, with_span
+from pipeline.review.numerals import decimal, percent, signed, span, with_span
 from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in, texts_in
+from pipeline.review.reason_sections import reason_blocks, shap_check_words
 from pipeline.review.small_cells import SMALLEST_SHOWN, UNDER, ShownCount, masked_line
 from pipeline.review.wording import outcome_label, plain_name
 
@@ -21,11 +22,11 @@ def calibration_section(evaluation: Mapping[str, Any]) -> Section:
     entries = mappings_in(evaluation.get("calibration"))
     question = (
         "When the model says 60 of 100, does it happen to about 60 of 100? Slope 1 is right, under 1 is overconfident. "
-        "The C-index tells how well patients are put in order: 0.5 is chance, 1 is perfect."
+        "The C-index tells how well patients are put in order: 0.5 is chance, 1 is perfect. Intervals are 90 %."
     )
     if not entries:
         return Section("calibration", "Calibration", question)
-    blocks: list[Block] = [_calibration_table(evaluation, entries)]
+    blocks: list[Block] = [*_how_far_off(evaluation, entries), _calibration_table(evaluation, entries)]
     compared = mappings_in(evaluation.get("discrimination"))
     if compared:
         blocks.append(_discrimination_table(compared))
@@ -34,6 +35,29 @@ def calibration_section(evaluation: Mapping[str, Any]) -> Section:
         if figure is not None:
             blocks.append(figure)
     return Section("calibration", "Calibration", question, tuple(blocks))
+
+
+def _how_far_off(evaluation: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[Block]:
+    """Return how many intervals hold what is right, and where the prediction is furthest off."""
+    large = [e for e in entries if number_in(e.get("in_the_large")) is not None]
+    if not large:
+        return []
+    kept = sum(_holds(e, "in_the_large", 0.0) for e in large)
+    slopes = [e for e in entries if number_in(e.get("slope")) is not None]
+    right = sum(_holds(e, "slope", 1.0) for e in slopes)
+    worst = max(large, key=lambda e: abs(number_in(e.get("in_the_large")) or 0.0))
+    names = outcome_label(text_in(worst.get("outcome"))), modality_label(evaluation, text_in(worst.get("modality")))
+    told = (
+        f"On average the prediction is right within its interval for {kept} of {len(large)} pairs of outcome and "
+        f"modality, furthest off for {names[0]}, {names[1]} ({signed(number_in(worst.get('in_the_large')), 3)}). The "
+        f"interval of the slope holds 1 for {right} of {len(slopes)}. Of twenty 90 % intervals two miss by chance."
+    )
+    return [Words(told, "note")]
+
+
+def _holds(entry: Mapping[str, Any], key: str, wanted: float) -> bool:
+    low, high = number_in(entry.get(f"{key}_low")), number_in(entry.get(f"{key}_high"))
+    return low is not None and high is not None and low <= wanted <= high
 
 
 def _calibration_table(evaluation: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> Table:
@@ -48,15 +72,22 @@ def _calibration_table(evaluation: Mapping[str, Any], entries: list[Mapping[str,
                     modality_label(evaluation, text_in(entry.get("modality"))),
                 ),
                 shown_cases(evaluation, text_in(entry.get("modality")), entry.get("n")).text,
+                _off_by(entry),
                 slope,
-                decimal(number_in(entry.get("intercept"))),
                 c_index,
                 decimal(number_in(entry.get("brier")), 3),
             )
         )
-    labels = ("Decisions", "Slope (interval)", "Intercept", "C-index (interval)", "Brier")
+    labels = ("Decisions", "Observed less predicted", "Slope (interval)", "C-index (interval)", "Brier")
     heads = columns(("Outcome, modality", *labels), numbers=labels)
     return Table("One row per outcome and modality, out of fold", heads, tuple(lines), stacked=True)
+
+
+def _off_by(entry: Mapping[str, Any]) -> str:
+    value, low, high = (number_in(entry.get(f"in_the_large{end}")) for end in ("", "_low", "_high"))
+    if value is None or low is None or high is None:
+        return decimal(value)
+    return f"{signed(value, 3)} ({span(low, high, 3)})"
 
 
 def _discrimination_table(compared: list[Mapping[str, Any]]) -> Table:
@@ -171,19 +202,26 @@ def _student_blocks(evaluation: Mapping[str, Any], student: Mapping[str, Any]) -
 
 
 def _fidelity_table(evaluation: Mapping[str, Any], fidelity: list[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(text_in(entry.get("modality")) for entry in fidelity))
-    found = {(text_in(entry.get("outcome")), text_in(entry.get("modality"))): entry for entry in fidelity}
     lines = []
-    for outcome in dict.fromkeys(outcome for outcome, _ in found):
-        entries = [found.get((outcome, name), {}) for name in names]
-        cells = [
-            Cell(decimal(number_in(e.get("r2_level"))), f"contrast {decimal(number_in(e.get('r2_contrast')))}")
-            for e in entries
-        ]
-        lines.append(row(Cell(outcome_label(outcome), tone="strong"), *cells))
-    labels = [modality_label(evaluation, name) for name in names]
-    caption = "How well the small model follows the committee: R² of the level, and of the contrast below it"
-    return Table(caption, columns(("Outcome", *labels), numbers=labels), tuple(lines))
+    for entry in fidelity:
+        same, level, contrast = (number_in(entry.get(key)) for key in ("same_best", "r2_level", "r2_contrast"))
+        name = modality_label(evaluation, text_in(entry.get("modality")))
+        lines.append(
+            row(
+                Cell(outcome_label(text_in(entry.get("outcome"))), name, "strong"),
+                decimal(number_in(entry.get("rms")), 3),
+                decimal(number_in(entry.get("largest")), 3),
+                "–" if same is None else percent(same),
+                "constant" if level is None else decimal(level),
+                "constant" if contrast is None else decimal(contrast),
+            )
+        )
+    labels = ("Typical distance (RMS)", "Largest distance", "Same best modality", "R² of level", "R² of contrast")
+    caption = (
+        "How far the small model is from the committee, per outcome and modality; same best: where the committee puts "
+        "this modality first by this outcome alone"
+    )
+    return Table(caption, columns(("Outcome, modality", *labels), numbers=labels), tuple(lines), stacked=True)
 
 
 def intervals_section(evaluation: Mapping[str, Any]) -> Section:
@@ -228,6 +266,7 @@ def shap_section(evaluation: Mapping[str, Any]) -> Section:
     blocks: list[Block] = [figure]
     if len(features) > len(ordered):
         blocks.append(Words(f"{len(features) - len(ordered)} further features matter less.", "small"))
+    blocks = [*shap_check_words(evaluation), *blocks, *reason_blocks(evaluation)]
     return Section("shap", "What the model looks at", question, tuple(blocks))
 
 

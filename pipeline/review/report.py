@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.review.against_sections import against_section
 from pipeline.review.balance_sections import balance_section
 from pipeline.review.blocks import Section
 from pipeline.review.challenge_sections import controls_section, sensitivity_section, temporal_section
@@ -15,6 +16,7 @@ from pipeline.review.cohort_sections import (
     overlap_section,
     statuses_section,
 )
+from pipeline.review.group_sections import decision_curves_section, subgroups_section
 from pipeline.review.model_sections import (
     calibration_section,
     intervals_section,
@@ -22,8 +24,10 @@ from pipeline.review.model_sections import (
     published_section,
     shap_section,
 )
+from pipeline.review.people_sections import characteristics_section, missing_by_section
 from pipeline.review.reading import mapping_in, mappings_in, text_in
 from pipeline.review.rule_sections import batch_section, rule_groups_section
+from pipeline.review.stability_sections import stability_section, trials_section
 from pipeline.review.templating import rendered
 from pipeline.review.trust_sections import (
     check_totals,
@@ -49,20 +53,27 @@ def review_sections(evaluation: Mapping[str, Any]) -> tuple[Section, ...]:
     """
     sections = [
         checks_section(evaluation),
+        against_section(evaluation),
         cohort_section(evaluation),
         arms_section(evaluation),
+        characteristics_section(evaluation),
         missingness_section(evaluation),
+        missing_by_section(evaluation),
         overlap_section(evaluation),
         balance_section(evaluation),
         league_section(evaluation),
         abstention_section(evaluation),
         temporal_section(evaluation),
         calibration_section(evaluation),
+        decision_curves_section(evaluation),
+        subgroups_section(evaluation),
         learner_section(evaluation),
         intervals_section(evaluation),
         controls_section(evaluation),
         sensitivity_section(evaluation),
+        stability_section(evaluation),
         shap_section(evaluation),
+        trials_section(evaluation),
         rules_section(evaluation),
         rule_groups_section(evaluation),
         statuses_section(evaluation),
@@ -72,10 +83,10 @@ def review_sections(evaluation: Mapping[str, Any]) -> tuple[Section, ...]:
         published_section(evaluation),
         versions_section(evaluation),
     ]
-    return tuple(s for s in sections if s.blocks or s.anchor not in ("batch", "published"))
+    return tuple(s for s in sections if s.blocks or s.anchor not in ("against", "batch", "published"))
 
 
-def review_page(evaluation: Mapping[str, Any]) -> str:
+def review_page(evaluation: Mapping[str, Any], model_card: str = "") -> str:
     """Return the model-review page as one self-contained HTML text.
 
     Parameters
@@ -83,6 +94,8 @@ def review_page(evaluation: Mapping[str, Any]) -> str:
     evaluation : mapping
         The content of `evaluation.json`: aggregated numbers only. Only declared keys are read, so nothing
         else in the mapping can reach the page. Counts under eleven are masked here.
+    model_card : str
+        File name of the model card beside the page; empty for none.
 
     Returns
     -------
@@ -99,6 +112,7 @@ def review_page(evaluation: Mapping[str, Any]) -> str:
         "review.html.j2",
         {
             "sections": review_sections(evaluation),
+            "model_card": model_card,
             "verdict": REVIEW_VERDICTS.get(text_in(verdict.get("result")), _NO_VERDICT),
             "verdict_words": text_in(verdict.get("words")) or f"The reasons are {NOT_AVAILABLE}.",
             "totals": check_totals(evaluation),

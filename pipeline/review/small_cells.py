@@ -12,16 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from pipeline.evaluate.small_counts import AddsUp, Counts, hidden_cells, is_small
 from pipeline.review.numerals import NOT_ESTIMATED, percent
 
 SMALLEST_SHOWN = 11
 UNDER = f"<{SMALLEST_SHOWN}"
 MASKED = "masked"
 NOT_RECORDED = "not recorded"
-
-Counts = Sequence[Sequence[int | None]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,7 @@ class ShownCount:
     count: int | None
 
 
-def masked_counts(
-    table: Counts, *, adds_up: Literal["rows", "columns", "both", "neither"] = "neither"
-) -> tuple[tuple[ShownCount, ...], ...]:
+def masked_counts(table: Counts, *, adds_up: AddsUp = "neither") -> tuple[tuple[ShownCount, ...], ...]:
     """Return a table of counts as it may be published.
 
     Parameters
@@ -63,15 +59,7 @@ def masked_counts(
     ValueError
         If the rows have different lengths.
     """
-    if len({len(row) for row in table}) > 1:
-        raise ValueError(f"counts: rows of {sorted({len(row) for row in table})} cells, wanted one length")
-    hidden = {(i, j) for i, row in enumerate(table) for j, count in enumerate(row) if _is_small(count)}
-    lines = _lines_that_add_up(table, adds_up)
-    while True:
-        more = {cell for line in lines for cell in _next_to_hide(table, line, hidden)}
-        if not more:
-            break
-        hidden |= more
+    hidden = hidden_cells(table, adds_up)
     return tuple(tuple(_shown(count, (i, j) in hidden) for j, count in enumerate(row)) for i, row in enumerate(table))
 
 
@@ -82,9 +70,9 @@ def masked_line(counts: Sequence[int | None], *, adds_up: bool = False) -> tuple
 
 def masked_part(part: int | None, whole: int | None) -> ShownCount:
     """Return how many of a shown whole had something; hidden too where all but 1 to 10 had it."""
-    if part is not None and whole is not None and not _is_small(part) and _is_small(whole - part):
+    if part is not None and whole is not None and not is_small(part) and is_small(whole - part):
         return ShownCount(MASKED, None)
-    return _shown(part, _is_small(part))
+    return _shown(part, is_small(part))
 
 
 def masked_share(share: float | None, total: int | None) -> tuple[str, float | None]:
@@ -148,7 +136,7 @@ def _masked_chain(chain: list[tuple[int | None, int | None]]) -> list[tuple[Show
     derivable = len(hidden) == 1 or sum(removed[i] or 0 for i in hidden) < SMALLEST_SHOWN
 
     def total(count: int | None, boundary: int) -> ShownCount:
-        return _shown(count, _is_small(count) or (boundary <= last and (boundary > first or derivable)))
+        return _shown(count, is_small(count) or (boundary <= last and (boundary > first or derivable)))
 
     return [
         (total(step[0], i), cell, total(step[1], i + 1))
@@ -156,31 +144,9 @@ def _masked_chain(chain: list[tuple[int | None, int | None]]) -> list[tuple[Show
     ]
 
 
-def _is_small(count: int | None) -> bool:
-    return count is not None and 0 < count < SMALLEST_SHOWN
-
-
-def _lines_that_add_up(table: Counts, adds_up: str) -> list[list[tuple[int, int]]]:
-    height, width = len(table), len(table[0]) if table else 0
-    rows = [[(i, j) for j in range(width)] for i in range(height)]
-    columns = [[(i, j) for i in range(height)] for j in range(width)]
-    return {"rows": rows, "columns": columns, "both": rows + columns}.get(adds_up, [])
-
-
-def _next_to_hide(table: Counts, line: list[tuple[int, int]], hidden: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the cell that must join the hidden ones of a line, if they need it and there is one to choose."""
-    counts = [(table[i][j] or 0, (i, j)) for i, j in line if table[i][j] is not None]
-    already = [count for count, cell in counts if cell in hidden]
-    open_cells = [entry for entry in counts if entry[1] not in hidden]
-    above_zero = [entry for entry in open_cells if entry[0] > 0]
-    if not already or (len(already) > 1 and (sum(already) >= SMALLEST_SHOWN or not above_zero)):
-        return []
-    return [min(above_zero or open_cells)[1]] if open_cells else []
-
-
 def _shown(count: int | None, hide: bool) -> ShownCount:
     if count is None:
         return ShownCount(NOT_RECORDED, None)
     if hide:
-        return ShownCount(UNDER if _is_small(count) else MASKED, None)
+        return ShownCount(UNDER if is_small(count) else MASKED, None)
     return ShownCount(f"{count:,}", count)

@@ -13,8 +13,9 @@ from pipeline.review.small_cells import masked_counts, masked_line
 from pipeline.review.wording import CHECK_BADGES, NOT_AVAILABLE, Badge, check_badge, outcome_label, plain_name
 
 ANCHORS: tuple[str, ...] = (
-    *("checks", "cohort", "arms", "missingness", "overlap", "balance", "league", "abstention", "temporal"),
-    *("calibration", "learner", "intervals", "controls", "sensitivity", "shap"),
+    *("checks", "cohort", "arms", "characteristics", "missingness", "missing-by", "overlap", "balance"),
+    *("league", "abstention", "temporal", "calibration", "decision-curves", "subgroups", "learner", "intervals"),
+    *("controls", "sensitivity", "stability", "shap", "trials"),
     *("rules", "statuses", "leaks", "estimands", "published", "versions"),
 )
 """Sections a check may point to by its `section`."""
@@ -55,7 +56,9 @@ def checks_section(evaluation: Mapping[str, Any]) -> Section:
             )
         )
     heads = columns(("No.", "Result", "Check", "Code", "Value", "Threshold"), numbers=("Value", "Threshold"))
-    blocks: tuple[Block, ...] = (Table("One row per check", heads, tuple(lines), stacked=True),) if lines else ()
+    blocks: tuple[Block, ...] = (
+        (Table("One row per check", heads, tuple(lines), stacked=True, unfolded=True),) if lines else ()
+    )
     return Section("checks", "Checks", question, blocks)
 
 
