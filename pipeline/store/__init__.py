@@ -18,28 +18,36 @@ from pipeline.store.files import (
 )
 from pipeline.store.locks import locked
 from pipeline.store.model_files import model_digest, read_model, write_model
-from pipeline.store.prediction_tables import parquet_bytes, prediction_table, predictions_schema
+from pipeline.store.prediction_tables import Kind, Part, part_of, prediction_table, predictions_schema
 from pipeline.store.records_in import open_records, read_stamp
 from pipeline.store.records_out import read_table, write_records
+from pipeline.store.registry import Registry, SignOff, Version, nominate, read_registry, sign_off
 from pipeline.store.rows_in import read_rows
-from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model, set_champion
+from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model
 
 __all__ = [
     "CHAMPION",
     "MODEL_NAME",
     "BatchWriter",
+    "Kind",
+    "Part",
+    "Registry",
+    "SignOff",
+    "Version",
     "canonical_json",
     "declared_folder",
     "locked",
     "model_digest",
     "new_folder",
+    "nominate",
     "open_records",
-    "parquet_bytes",
+    "part_of",
     "prediction_table",
     "predictions_schema",
     "read_bytes",
     "read_model",
     "read_predictions",
+    "read_registry",
     "read_rows",
     "read_stamp",
     "read_table",
@@ -48,9 +56,9 @@ __all__ = [
     "register",
     "replaced_folder",
     "resolve_model",
-    "set_champion",
     "sha256",
     "shipped",
+    "sign_off",
     "write_bytes",
     "write_json",
     "write_model",

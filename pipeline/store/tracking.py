@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ DIGEST_TAG, PLACE_TAG = "mmrank.digest", "mmrank.place"
 LOCK_WAIT_SECONDS = 300.0
 _REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[A-Za-z0-9_.-]+)|/(?P<version>[0-9]+))")
 _ROW_KEYS = frozenset({"patient_id", "decision_id", "alias_id"})
+# Without it MLflow shows runs among those of language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _PARAMETERS_AT_ONCE, _METRICS_AT_ONCE, _PARAMETER_LENGTH = 100, 500, 6000
 _UNFIT = re.compile(r"[^\w\-. /]")
 
@@ -95,7 +97,7 @@ def record_run(
         If MLflow cannot write.
     """
     contents = _artifact_texts(figures or {}, tables or {}, report_html, documents or {})
-    with _store(workspace, create=True) as client, _reported(workspace):
+    with opened_store(workspace, create=True) as client, reported(workspace):
         run = client.create_run(_experiment(client, Path(workspace), experiment), run_name=run_name)
         run_id = str(run.info.run_id)
         try:
@@ -114,8 +116,25 @@ def record_run(
     return run_id
 
 
-def register(workspace: str | Path, run_id: str, name: str = MODEL_NAME) -> str:
+def register(
+    workspace: str | Path, run_id: str, name: str = MODEL_NAME, *, facts: Mapping[str, str] | None = None
+) -> str:
     """Register the model files of a run as the next version of a model and return the version.
+
+    Parameters
+    ----------
+    workspace : path
+    run_id : str
+        As `record_run` returned it.
+    name : str
+        Registered model.
+    facts : mapping of str to str
+        What `mmrank models` lists of it: tags of the version, under the prefix `mmrank.`.
+
+    Returns
+    -------
+    str
+        The new version.
 
     Raises
     ------
@@ -124,7 +143,7 @@ def register(workspace: str | Path, run_id: str, name: str = MODEL_NAME) -> str:
     PipelineError
         If MLflow knows no such run or cannot write.
     """
-    with _store(workspace, create=False) as client, _reported(workspace):
+    with opened_store(workspace, create=False) as client, reported(workspace):
         from mlflow.exceptions import MlflowException
 
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
@@ -132,38 +151,11 @@ def register(workspace: str | Path, run_id: str, name: str = MODEL_NAME) -> str:
         digest = model_digest(place)
         with contextlib.suppress(MlflowException):
             client.create_registered_model(name, description="Ranks treatment modalities; plain files read by hash.")
-        tags = {DIGEST_TAG: digest}
+        tags = {f"mmrank.{key}": value for key, value in (facts or {}).items()} | {DIGEST_TAG: digest}
         if place.is_relative_to(Path(workspace).resolve()):
             tags[PLACE_TAG] = place.relative_to(Path(workspace).resolve()).as_posix()
         version = client.create_model_version(name, source=source, run_id=run_id, tags=tags)
     return str(version.version)
-
-
-def set_champion(
-    workspace: str | Path, version: str, canary: Callable[[Path], None], *, name: str = MODEL_NAME
-) -> None:
-    """Make a version the champion, after loading it back and predicting with it.
-
-    Parameters
-    ----------
-    workspace : path
-    version : str
-        As `register` returned it.
-    canary : callable
-        Gets the model directory that the registry gives; must raise if it does not predict as it should.
-    name : str
-        Registered model.
-
-    Raises
-    ------
-    DamagedModelError
-        If the registered files are not those that were saved.
-    PipelineError
-        Whatever `canary` raises; the alias is then left as it was.
-    """
-    canary(resolve_model(f"models:/{name}/{version}", workspace))
-    with _store(workspace, create=False) as client, _reported(workspace):
-        client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def resolve_model(reference: str | Path, workspace: str | Path) -> Path:
@@ -188,7 +180,7 @@ def resolve_model(reference: str | Path, workspace: str | Path) -> Path:
     wanted = _REFERENCE.fullmatch(str(reference))
     if wanted is None:
         raise ConfigError(f"{reference}: got no model name, wanted models:/mmrank@champion or models:/mmrank/3.")
-    with _store(workspace, create=False) as client:
+    with opened_store(workspace, create=False) as client:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -235,8 +227,16 @@ def _local_path(uri: str) -> Path:
 
 
 @contextlib.contextmanager
-def _store(workspace: str | Path, *, create: bool) -> Iterator[MlflowClient]:
-    """Open the workspace's store, alone: a new SQLite store that several processes initialise at once breaks."""
+def opened_store(workspace: str | Path, *, create: bool) -> Iterator[MlflowClient]:
+    """Open the workspace's store, alone: a new SQLite store that several processes initialise at once breaks.
+
+    Raises
+    ------
+    ConfigError
+        If there is no store and none is to be made.
+    LockedError
+        If another run keeps it locked for five minutes.
+    """
     home = Path(workspace).resolve()
     database = home / DATABASE
     if not create and not database.is_file():
@@ -266,7 +266,18 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reported(workspace: str | Path) -> Iterator[None]:
+def reported(workspace: str | Path) -> Iterator[None]:
+    """Say in one sentence, without MLflow's words, that the store could not be read or written.
+
+    Parameters
+    ----------
+    workspace : path
+
+    Raises
+    ------
+    PipelineError
+        In place of any error of MLflow.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -282,7 +293,8 @@ def _experiment(client: MlflowClient, workspace: Path, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    return str(client.create_experiment(name, artifact_location=(workspace.resolve() / ARTIFACTS).as_uri()))
+    place = (workspace.resolve() / ARTIFACTS).as_uri()
+    return str(client.create_experiment(name, artifact_location=place, tags=_KIND))
 
 
 def _log_settings(
