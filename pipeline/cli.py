@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +15,7 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.runs.progress import Shown
     from pipeline.runs.setup import Setup
 
 EPILOG = (
@@ -63,37 +63,18 @@ Overrides = Annotated[
         "by_role (a role, never a name) and date.",
     ),
 ]
+StatementsFile = Annotated[
+    Path | None,
+    typer.Option("--statements", help="What the institution says in the model card; see configs/model_card/."),
+]
 Model = Annotated[str, typer.Option("--model", help="A run directory, or models:/mmrank@champion.")]
 _WORKSPACE = Path(".mmrank")
 
 
-class _Shown:
-    """Shows stages as rich progress bars on a terminal, and as plain lines of finished stages elsewhere."""
+def _shown() -> Shown:
+    from pipeline.runs.progress import Shown
 
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self.console: Console = Console(stderr=True, highlight=False)
-
-    def say(self, text: str) -> None:
-        """Show one line."""
-        self.console.print(text, markup=False)
-
-    @contextmanager
-    def stage(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Show a stage while it works."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        if not self.console.is_terminal:
-            yield lambda _: None
-            return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeElapsedColumn(), console=self.console) as progress:
-            task = progress.add_task(title, total=total)
-            yield lambda steps: progress.update(task, advance=steps)
-            if total is None:
-                done = max(int(progress.tasks[0].completed), 1)
-                progress.update(task, total=done, completed=done)
+    return Shown()
 
 
 def _setup(config: Path | None, source: Path | None) -> Setup:
@@ -106,7 +87,9 @@ def _setup(config: Path | None, source: Path | None) -> Setup:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 110)
+    asked = os.environ.get("COLUMNS", "").isdigit()
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal or asked else 110)
 
 
 @app.command()
@@ -119,7 +102,7 @@ def demo(
     from pipeline.runs.demo import demo as run
     from pipeline.runs.screen import journey_shown
 
-    journey_shown(run(out, decisions, new, _Shown()), _console())
+    journey_shown(run(out, decisions, new, _shown()), _console())
 
 
 @app.command()
@@ -192,13 +175,20 @@ def _as_rate(text: str) -> float | str:
 
 @app.command()
 def train(
-    records: Records, out: Out, config: Config = None, source: Source = None, workspace: Workspace = _WORKSPACE
+    records: Records,
+    out: Out,
+    config: Config = None,
+    source: Source = None,
+    statements: StatementsFile = None,
+    workspace: Workspace = _WORKSPACE,
 ) -> None:
     """Features, labels, models, evaluation, MLflow run and registered version."""
+    from pipeline.runs.model_cards import read_statements
     from pipeline.runs.screen import trained_shown
     from pipeline.runs.train import train as run
 
-    trained_shown(run(records, _setup(config, source), out, workspace, _Shown()), _console())
+    said = read_statements(statements)
+    trained_shown(run(records, _setup(config, source), out, workspace, _shown(), statements=said), _console())
 
 
 @app.command()
@@ -210,36 +200,69 @@ def predict(
     overrides: Overrides = None,
     workspace: Workspace = _WORKSPACE,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted batch.")] = False,
+    processes: Annotated[int | None, typer.Option(min=1, help="How many score; default: one per core.")] = None,
+    top_reasons: Annotated[
+        int | None, typer.Option(min=0, max=20, help="Features named as reasons; default: as the model is configured.")
+    ] = None,
+    explained: Annotated[
+        Literal["all", "top", "none"], typer.Option("--explain", help="Every modality, the first and why, or none.")
+    ] = "all",
+    kind: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="csv: lists as JSON text, no cell a formula.")
+    ] = "parquet",
+    memory: Annotated[str, typer.Option(help="For records and features, such as 2GB; the rest goes to disk.")] = "2GB",
 ) -> None:
     """Score records in a batch: ranked, explained and guarded Parquet."""
+    from pipeline.runs.predict import asked_detail, cores
     from pipeline.runs.predict import predict as run
     from pipeline.runs.screen import batch_shown
 
     loaded = _loaded(model, workspace, source)
-    batch_shown(run(records, loaded, out, _Shown(), overrides=overrides, resume=resume), _console())
+    batch = run(
+        records,
+        loaded,
+        out,
+        _shown(),
+        overrides=overrides,
+        resume=resume,
+        detail=asked_detail(loaded, explained, top_reasons),
+        kind=kind,
+        processes=processes or cores(),
+        memory_limit=memory,
+    )
+    batch_shown(batch, _console())
 
 
 @app.command()
 def explain(
     records: Records,
     model: Model,
-    decision: Annotated[str, typer.Option("--decision", help="decision_id of the case.")],
-    out: Out,
+    out: Annotated[Path, typer.Option("--out", help="The card; for several decisions a new folder of cards.")],
+    decision: Annotated[list[str] | None, typer.Option("--decision", help="decision_id; may be repeated.")] = None,
+    decisions: Annotated[Path | None, typer.Option("--decisions", help="File with one decision_id a line.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="A batch that `mmrank predict` wrote: all its decisions.")
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All decisions of the records.")] = False,
     source: Source = None,
     overrides: Overrides = None,
     workspace: Workspace = _WORKSPACE,
     show_identifiers: Annotated[bool, typer.Option(help="Print decision, patient and date on the card.")] = False,
 ) -> None:
-    """Write one case card (HTML)."""
-    from pipeline.runs.cards import explain_case
+    """Write a case card (HTML), or a folder of cards with an index for several decisions."""
+    from pipeline.runs.cards import asked_for, explain_case, explain_cases
     from pipeline.runs.screen import case_shown
 
     loaded = _loaded(model, workspace, source)
-    card = explain_case(
-        records, loaded, decision, out, _Shown(), overrides=overrides, show_identifiers=show_identifiers
-    )
-    case_shown(card, _console())
-    _console().print(f"card: {out}", markup=False)
+    options: dict[str, Any] = {"overrides": overrides, "show_identifiers": show_identifiers}
+    if decision and len(decision) == 1 and not (decisions or predictions or everyone):
+        case_shown(explain_case(records, loaded, decision[0], out, _shown(), **options), _console())
+        return _console().print(f"card: {out}", markup=False)
+    if not (decision or decisions or predictions or everyone):
+        raise typer.BadParameter("give --decision, --decisions FILE, --predictions DIR or --all")
+    wanted = None if everyone else asked_for(decision or [], decisions, predictions, loaded)
+    count = explain_cases(records, loaded, wanted, out, _shown(), **options)
+    _console().print(f"cards: {count:,} in {out}, listed in {out / 'index.html'}", markup=False)
 
 
 @app.command()
@@ -252,13 +275,64 @@ def review(
             "--predictions", help="A batch that `mmrank predict` wrote: its statuses and overrides, in counts."
         ),
     ] = None,
+    statements: StatementsFile = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A champion to compare with: a run directory or models:/...")
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option("--records", help="With --against: scored by both; the cases that flip go to flips.csv."),
+    ] = None,
     workspace: Workspace = _WORKSPACE,
+    show_identifiers: Annotated[bool, typer.Option(help="Name the decisions in flips.csv.")] = False,
 ) -> None:
-    """Write the model-review page (HTML) of a trained model."""
+    """Write the model-review page (HTML) of a trained model, and its model card beside it."""
+    from pipeline.runs.comparing import compare_with
     from pipeline.runs.reviews import write_review
 
-    write_review(model, workspace, out, predictions)
+    if against is None and (records is not None or show_identifiers):
+        raise typer.BadParameter("--records and --show-identifiers belong to --against")
+    found = None
+    if against is not None:
+        shown = _shown()
+        found = compare_with(model, against, workspace, out, shown, records=records, show_identifiers=show_identifiers)
+    write_review(model, workspace, out, predictions, statements, found)
     _console().print(f"review: {out}", markup=False)
+
+
+@app.command()
+def models(
+    workspace: Workspace = _WORKSPACE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List registered versions with verdict, gates and sign-offs; newest first."""
+    from pipeline.runs.promoting import registered_models
+    from pipeline.runs.registry_screen import models_in_json, models_shown
+
+    found = registered_models(workspace)
+    if as_json:
+        sys.stdout.write(models_in_json(found) + "\n")
+    else:
+        models_shown(found, _console())
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="models:/mmrank/3, or the run directory of a registered model.")],
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Your role; never a name.")],
+    note: Annotated[str, typer.Option(help="What you saw, without names; needed unless the verdict is go.")] = "",
+    override: Annotated[str, typer.Option(help="Reason to promote although a gate fails.")] = "",
+    expecting: Annotated[
+        str | None, typer.Option(help="Version that must be champion until then, or none; default: the one found.")
+    ] = None,
+    workspace: Workspace = _WORKSPACE,
+) -> None:
+    """Sign a version off and make it models:/mmrank@champion."""
+    from pipeline.runs.promoting import promote as run
+    from pipeline.runs.registry_screen import promoted_shown
+
+    given = {"reviewer": reviewer, "note": note, "override": override}
+    promoted_shown(run(model, workspace, **given, expecting=expecting), _console())
 
 
 @app.command(hidden=True)
@@ -271,13 +345,18 @@ def docs(out: Annotated[Path, typer.Option("--out", help="Folder of the generate
 
 
 @rules_app.command("check")
-def rules_check(config: Config = None) -> None:
+def rules_check(
+    config: Config = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell what is expected too: labels that decide by themselves, pairs.")
+    ] = False,
+) -> None:
     """Lint every guardrail, run its examples, and look for rules that never or always speak, repeat or contradict."""
     from pipeline.runs.rule_check import check_rules
     from pipeline.runs.rule_screen import rule_check_shown
 
     found = check_rules(_setup(config, None))
-    rule_check_shown(found, _console())
+    rule_check_shown(found, _console(), verbose=verbose)
     if found.errors:
         raise typer.Exit(13)
 

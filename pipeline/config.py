@@ -136,6 +136,12 @@ class GateConfig(Declared):
         Largest root mean square distance of student to committee, as a share of the median interval half-width.
     student_agreement : float
         Smallest share of people for whom student and committee put the same modality first.
+    subgroup_people : int
+        Fewest people of a group that is judged alone.
+    subgroup_margin : float
+        How far calibration-in-the-large may be off in a group of people.
+    subgroup_false_alarm : float
+        Chance that a check over all groups raises an issue where no group is beyond its threshold.
     """
 
     propensity_floor: float = Field(default=0.03, gt=0, lt=0.5)
@@ -144,6 +150,22 @@ class GateConfig(Declared):
     leak_auc_report: float = Field(default=0.80, gt=0.5, le=1)
     student_distance: float = Field(default=0.25, gt=0)
     student_agreement: float = Field(default=0.85, gt=0, le=1)
+    subgroup_people: int = Field(default=30, ge=11)
+    subgroup_margin: float = Field(default=0.10, gt=0, lt=1)
+    subgroup_false_alarm: float = Field(default=0.05, gt=0, lt=0.5)
+
+
+class StabilityConfig(Declared):
+    """With what else to learn again, to see whether first choices stay; each costs about half of learning.
+
+    Attributes
+    ----------
+    seeds : int, how many other seeds
+    refractory : bool, whether with the other definition of refractory
+    """
+
+    seeds: int = Field(default=1, ge=0, le=10)
+    refractory: bool = True
 
 
 class EvaluationConfig(Declared):
@@ -159,11 +181,37 @@ class EvaluationConfig(Declared):
     negative_control : tuple of str
         A number fixed before the decision, whose adjusted difference between modalities should be 0; further
         features that are nearly the same, left out of the adjustment with it. Empty for none.
+    characteristics : tuple of str
+        Features of the first table, by modality, in order; those that a source lacks are told.
+    decision_thresholds : mapping of outcome to (lowest, highest)
+        Risks of the bad outcome at which acting on the prediction is judged; no curve for other outcomes.
+    stability : StabilityConfig
     """
 
     temporal_holdout: bool = True
     shuffled_run: bool = False
     negative_control: tuple[str, ...] = ("last_line_duration_days",)
+    characteristics: tuple[str, ...] = (
+        *("age", "sex", "months_since_diagnosis", "n_prior_lines", "triple_class_exposed", "triple_class_refractory"),
+        *("penta_drug_refractory", "refractory_lenalidomide", "refractory_anti_cd38", "exposed_bcma_target"),
+        *("imwg_high_risk", "iss", "extramedullary_disease", "ecog", "frail", "egfr", "hemoglobin", "platelets"),
+        *("ldh", "distance_km"),
+    )
+    decision_thresholds: Mapping[str, tuple[float, float]] = Field(
+        default={"durable_control": (0.2, 0.8), "severe_toxicity": (0.05, 0.65), "early_death": (0.02, 0.2)}
+    )
+    stability: StabilityConfig = StabilityConfig()
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _ranges_are_of_risks(cls, ranges: Mapping[str, tuple[float, float]]) -> Mapping[str, tuple[float, float]]:
+        unknown = sorted(set(ranges) - set(OUTCOMES))
+        wrong = sorted(name for name, (low, high) in ranges.items() if not 0 < low < high < 1)
+        problems = [f"unknown outcome {', '.join(unknown)}; known are {', '.join(OUTCOMES)}"] if unknown else []
+        problems += [f"{name}: wanted a lowest and a higher highest risk, both between 0 and 1" for name in wrong]
+        if problems:
+            raise ValueError(". ".join(problems))
+        return ranges
 
 
 ROLES = (
@@ -185,8 +233,8 @@ class Settings(Declared):
         Folders, relative to this file; every `*.yaml` directly in them is read. The last two may be null.
     features, drugs, source : str
         Files, relative to this file.
-    published_rule : str or None
-        File, relative to this file, of a published rule of choice that the league table compares with.
+    published_rule, published_trials : str or None
+        Files, relative to this file: a rule of choice to compare with, and figures that look-alikes stand beside.
     jurisdiction : {'us', 'eu'}
         Whose labels the guardrails read.
     include_draft_rules : bool
@@ -206,6 +254,7 @@ class Settings(Declared):
     drugs: str
     source: str
     published_rule: str | None = None
+    published_trials: str | None = None
     jurisdiction: Jurisdiction = "us"
     include_draft_rules: bool = False
     refractory_definition: Literal["imwg", "next_line"] = "imwg"

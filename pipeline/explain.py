@@ -7,9 +7,7 @@ their explanations, in which the shared prognosis cancels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +19,6 @@ from pipeline.learners.model import SuitabilityModel
 from pipeline.ranker import Standing, burden_share, display_order
 
 Array = npt.NDArray[np.float64]
-Item = dict[str, Any]
 
 ADDITIVITY_TOLERANCE = 1e-6
 AVERAGE_DIFFERENCE = "average_difference"
@@ -36,15 +33,12 @@ class Explanation:
     ----------
     names : tuple of str
         Features, then `burden`.
-    values : list of lists of str or None
-        The value of each feature as shown; None where it is missing.
     baseline : array (n, m)
         NaN where the modality has no model.
     contributions : array (n, m, n_features + 1)
     """
 
     names: tuple[str, ...]
-    values: list[list[str | None]]
     baseline: Array
     contributions: Array
 
@@ -84,7 +78,7 @@ def explain(model: SuitabilityModel, features: pd.DataFrame, standing: Standing,
             f"explain: {int((~(gap <= ADDITIVITY_TOLERANCE)).sum())} of {gap.size} explanations do not add up to "
             f"suitability within {ADDITIVITY_TOLERANCE}; the batch is not written. Report this as a bug."
         )
-    return Explanation(names=names, values=_shown(features, model), baseline=base, contributions=whole)
+    return Explanation(names=names, baseline=base, contributions=whole)
 
 
 def _shown(features: pd.DataFrame, model: SuitabilityModel) -> list[list[str | None]]:
@@ -97,52 +91,64 @@ def _shown(features: pd.DataFrame, model: SuitabilityModel) -> list[list[str | N
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(len(features))]
 
 
-def _top(names: Sequence[str], values: Sequence[str | None], contributions: Array, k: int) -> list[Item]:
-    """Return the k largest contributions, then burden, then the sum of all other features."""
-    own = contributions[:-1]
-    order = np.argsort(-np.abs(own), kind="stable")
-    chosen = [int(i) for i in order[:k] if own[i] != 0.0]
-    items: list[Item] = [{"feature": names[i], "value": values[i], "contribution": float(own[i])} for i in chosen]
-    rest = np.ones(len(own), dtype=bool)
-    rest[chosen] = False
-    items.append({"feature": "burden", "value": None, "contribution": float(contributions[-1])})
-    items.append({"feature": ALL_OTHER, "value": None, "contribution": float(own[rest].sum())})
-    return items
+@dataclass(frozen=True)
+class Unweighed:
+    """What the suitabilities of one decision are made of before the outcomes are weighed.
+
+    Suitability, its deviations, baseline and contributions are linear in the signed weights over their total, so
+    these numbers give them for any weights, exactly.
+
+    Attributes
+    ----------
+    arms, targets : tuple of str
+    signs : tuple of float
+        1 where more of the outcome is better, -1 where less is.
+    names : tuple of str
+        Features.
+    values : tuple of str or None
+        The value of each feature as shown; None where it is missing.
+    outcomes, baseline : arrays (arms, targets)
+    contributions : array (arms, targets, features)
+    root : array (rows, arms, targets)
+        Weighed and squared, its rows sum to the variance, as the model's deviations do; at most arms x targets rows.
+    """
+
+    arms: tuple[str, ...]
+    targets: tuple[str, ...]
+    signs: tuple[float, ...]
+    names: tuple[str, ...]
+    values: tuple[str | None, ...]
+    outcomes: Array
+    baseline: Array
+    contributions: Array
+    root: Array
 
 
-def reasons(explanation: Explanation, row: int, modality: int, k: int) -> list[Item]:
-    """Return the reasons of one cell: top k features, burden and `all_other`; with the baseline they are suitability.
+def unweighed(model: SuitabilityModel, features: pd.DataFrame) -> Unweighed:
+    """Return what one decision's suitabilities are made of.
 
     Parameters
     ----------
-    explanation : Explanation
-    row, modality : int
-        Position of the decision and of the modality.
-    k : int
-        How many features are named.
+    model : SuitabilityModel
+    features : DataFrame of one row
     """
-    if np.isnan(explanation.baseline[row, modality]):
-        return []
-    return _top(explanation.names, explanation.values[row], explanation.contributions[row, modality], k)
-
-
-def versus(explanation: Explanation, row: int, first: int, second: int, k: int) -> list[Item]:
-    """Return why `first` rather than `second`: items that add up to the difference of their suitabilities.
-
-    Parameters
-    ----------
-    explanation : Explanation
-    row : int
-        Position of the decision.
-    first, second : int
-        Positions of two modalities that have a model.
-    k : int
-        How many features are named.
-    """
-    gap = explanation.contributions[row, first] - explanation.contributions[row, second]
-    average = float(explanation.baseline[row, first] - explanation.baseline[row, second])
-    items = _top(explanation.names, explanation.values[row], gap, k)
-    return [{"feature": AVERAGE_DIFFERENCE, "value": None, "contribution": average}, *items]
+    count = len(model.targets)
+    repeated = features.iloc[np.zeros(count, dtype=np.intp)]
+    baseline, own = model.students.contributions(model.columns.matrix(repeated), np.eye(count))
+    deviations = model.deviations(repeated, np.eye(count))
+    flat = deviations.transpose(1, 2, 0).reshape(deviations.shape[1], -1)
+    root = np.linalg.qr(flat)[1] if len(flat) > flat.shape[1] else flat
+    return Unweighed(
+        arms=model.arms,
+        targets=tuple(target.name for target in model.targets),
+        signs=tuple(target.sign for target in model.targets),
+        names=model.columns.names,
+        values=tuple(_shown(features, model)[0]),
+        outcomes=model.outcomes(features)[0],
+        baseline=baseline.T,
+        contributions=own.transpose(1, 0, 2),
+        root=root.reshape(len(root), len(model.arms), count),
+    )
 
 
 def next_displayed(standing: Standing) -> npt.NDArray[np.int64]:

@@ -30,8 +30,9 @@ learner:
 
 
 def quick(setup: Setup) -> Setup:
-    """Return the setup with a learner that is small enough for a test."""
+    """Return the setup with a learner that is small enough for a test, and that does not learn again."""
     text = re.sub(r"\nlearner:\n(  .*\n)*", "\n", setup.texts[SETTINGS])
+    text = re.sub(r"\n  stability:.*\n(    .*\n)*", "\n  stability: {seeds: 0, refractory: false}\n", text)
     return setup_of({**setup.texts, SETTINGS: text + QUICK}, "test configuration")
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pipeline.review.card import case_card
+from pipeline.review.card_index import card_index, index_line
 from pipeline.review.card_missing import deciders
 from pipeline.review.case import CaseCard, Settling, in_display_order
 from pipeline.review.report import review_page, review_sections
 from pipeline.review.small_cells import masked_counts, masked_line, masked_share
 from pipeline.review.standalone import review_figures
+from pipeline.review.table_twins import csv_text, review_tables
 
 __all__ = [
     "CaseCard",
     "Settling",
+    "card_index",
     "case_card",
+    "csv_text",
     "deciders",
     "in_display_order",
+    "index_line",
     "masked_counts",
     "masked_line",
     "masked_share",
     "review_figures",
     "review_page",
     "review_sections",
+    "review_tables",
 ]

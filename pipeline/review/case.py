@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.explain import Unweighed
 from pipeline.review.numerals import recorded_value
 from pipeline.review.reading import count_in, mappings_in, number_in, text_in, texts_in
-from pipeline.review.wording import DERIVED_ITEMS, plain_name
+from pipeline.review.wording import DERIVED_ITEMS, measured, plain_name
 from pipeline.vocabulary import STATUSES
 
 Row = Mapping[str, Any]
@@ -66,12 +67,28 @@ class CaseCard:
         Modalities that wait for facts.
     valid_days : mapping of fact to days
         How long a recorded value counts; facts that do not age are not among them.
+    spoken_of : mapping of (modality, rule id) to products
+        Of which products each rule spoke.
+    not_run : mapping of (modality, product) to rule ids
+        Draft rules that cover a product and were not run.
     decision_date : str or None, ISO date
         Shown only when `show_identifiers` is set.
     show_identifiers : bool
         Whether decision, patient and dates are shown.
     interval_level : float
         What the intervals promise, 0.9 by definition.
+    unweighed : Unweighed or None
+        What the suitabilities are made of, so that a reader can weigh the outcomes anew; None makes a card without
+        preferences.
+    default_weights : mapping of outcome to weight
+        What counts where a reader sets all weights to 0.
+    top_reasons : int
+        How many facts are named in a reason.
+    typical : mapping of feature to value
+        Rounded median, or the usual category, of those the model learned from.
+    similar : mapping
+        How people alike were treated here and what became of them, as `evaluate.likeness.group_of` gives it; empty
+        where the model does not tell.
     """
 
     decision_id: str
@@ -89,9 +106,16 @@ class CaseCard:
     arm_evidence: Mapping[str, int]
     settling: Mapping[str, Settling] = field(default_factory=dict)
     valid_days: Mapping[str, float] = field(default_factory=dict)
+    spoken_of: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    not_run: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     decision_date: str | None = None
     show_identifiers: bool = False
     interval_level: float = 0.9
+    unweighed: Unweighed | None = None
+    default_weights: Mapping[str, float] = field(default_factory=dict)
+    top_reasons: int = 8
+    typical: Mapping[str, Any] = field(default_factory=dict)
+    similar: Mapping[str, Any] = field(default_factory=dict)
 
     def modality(self, name: str) -> str:
         """Return a modality's label, or its name in words."""
@@ -120,24 +144,33 @@ class CaseCard:
         unit = text_in(self.feature_meanings.get(name, ("", ""))[1])
         if unit in _TRUTH_UNITS or text.lower() in {"true", "false"}:
             return _YES_NO.get(text.lower(), text)
-        return f"{recorded_value(text)} {unit}".strip()
+        return measured(recorded_value(text), unit)
+
+    def compared(self, name: str, value: Any) -> str:
+        """Return a feature's value with its unit, and what is typical among those the model learned from."""
+        told, typical = self.value(name, value), self.typical.get(name)
+        return told if typical is None or not told else f"{told} (typical here: {self.value(name, typical)})"
 
 
 def in_display_order(card: CaseCard) -> tuple[Row, ...]:
     """Return the rows as displayed: by rank, then suitability; those without a rank last, nearest to one first."""
 
     def key(row: Row) -> tuple[float, int, float, str]:
-        rank, status = number_in(row.get("rank")), text_in(row.get("status"))
-        nearness = _NEAREST_TO_A_RANK.index(status) if status in _NEAREST_TO_A_RANK else len(STATUSES)
-        place = float("inf") if rank is None else rank
+        rank = number_in(row.get("rank"))
         return (
-            place,
-            nearness if rank is None else 0,
+            float("inf") if rank is None else rank,
+            nearness(row) if rank is None else 0,
             -(number_in(row.get("suitability")) or 0.0),
             text_in(row.get("modality")),
         )
 
     return tuple(sorted(mappings_in(list(card.rows)), key=key))
+
+
+def nearness(row: Row) -> int:
+    """Return how near a row without a rank is to one; 0 is nearest."""
+    status = text_in(row.get("status"))
+    return _NEAREST_TO_A_RANK.index(status) if status in _NEAREST_TO_A_RANK else len(STATUSES)
 
 
 def name_of(row: Row) -> str:

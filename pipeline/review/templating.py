@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline.review.blocks import kind_of
 from pipeline.review.wording import DECISION_SUPPORT, NOT_AVAILABLE, SIMULATED
@@ -32,6 +35,7 @@ def _environment() -> Environment:
         not_available=NOT_AVAILABLE,
         decision_support=DECISION_SUPPORT,
         simulated_words=SIMULATED,
+        style=Markup(environment.get_template("style.css").render()),
     )
     return environment
 
@@ -43,4 +47,31 @@ def rendered(template: str, content: Mapping[str, Any]) -> str:
 
 def stylesheet() -> str:
     """Return the style that pages and standalone pictures share."""
-    return _environment().get_template("style.css").render()
+    return str(_environment().globals["style"])
+
+
+def strict_policy(run: str = "") -> str:
+    """Return a content policy under which a page shows its own style and runs one script, or none, by their hashes."""
+    scripts = _hashed(run) if run else "'none'"
+    return (
+        f"default-src 'none'; style-src {_hashed(stylesheet())}; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def script(name: str) -> str:
+    """Return a script of this package as it stands.
+
+    Raises
+    ------
+    LookupError
+        If templates cannot be read as text.
+    """
+    environment = _environment()
+    if environment.loader is None:
+        raise LookupError(name)
+    return environment.loader.get_source(environment, name)[0]

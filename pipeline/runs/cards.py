@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pipeline.advice import Advice
-from pipeline.errors import ConfigError
-from pipeline.guardrails import in_words, settling_facts
+from pipeline.errors import ConfigError, ModelMismatchError
+from pipeline.evaluate.likeness import group_of
+from pipeline.explain import unweighed
+from pipeline.guardrails import Overrides, in_words, not_run, settling_facts
 from pipeline.ranker import personal_weights
-from pipeline.review import CaseCard, Settling, case_card
+from pipeline.review import CaseCard, Settling, card_index, case_card, index_line
 from pipeline.runs.model_dir import Loaded
 from pipeline.runs.overriding import read_overrides
 from pipeline.runs.predict import advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
-from pipeline.store import write_text
+from pipeline.store import new_folder, read_predictions, read_text, write_text
 
+EXAMPLE = "example_case.html"
 _WAITING = ("action_required", "indeterminate")
 
 
@@ -58,6 +62,124 @@ def explain_case(
     return card
 
 
+def explain_cases(
+    records: Path,
+    loaded: Loaded,
+    decisions: Sequence[str] | None,
+    out: Path,
+    reporter: Reporter,
+    *,
+    overrides: Path | None = None,
+    show_identifiers: bool = False,
+) -> int:
+    """Write one case card per decision into a folder, and an index of them.
+
+    Parameters
+    ----------
+    records : path
+    loaded : Loaded
+    decisions : sequence of str or None
+        In the order in which cards are numbered; None writes all decisions of the cohort.
+    out : path
+        A new or empty folder. Its files are numbered and name no decision.
+    reporter : Reporter
+    overrides : path or None
+        File of rules that clinicians set aside.
+    show_identifiers : bool
+
+    Returns
+    -------
+    int
+        How many cards were written.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds something, or the records lack some of the decisions (told as a count).
+    RuleError
+        If the file of overrides is wrong.
+    """
+    aside = read_overrides(overrides, loaded.setup)
+    home = new_folder(out)
+    known = read_known(records, loaded.setup, training=False, reporter=reporter)
+    features = known.features.set_index("decision_id", drop=False).rename_axis(None)
+    wanted = list(features.index if decisions is None else dict.fromkeys(decisions))
+    strangers = len(set(wanted) - set(features.index))
+    if strangers or not wanted:
+        raise ConfigError(
+            f"explain: {strangers} of {len(wanted)} decisions asked for are not among the {len(features)} of the "
+            "cohort. Copy ids from the predictions, or check whether the cohort filters leave them out."
+        )
+    lines = []
+    with (
+        reporter.stage("Writing case cards", len(wanted)) as advance,
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
+        for number, decision in enumerate(wanted, start=1):
+            own = features.loc[[decision]]
+            card = card_of(known, loaded, own, advice_for(known, loaded, own, aside), show_identifiers=show_identifiers)
+            file = f"card-{number:04d}.html"
+            write_text(home / file, case_card(card))
+            lines.append(index_line(file, card))
+            advance(1)
+    write_text(home / "index.html", card_index(lines, simulated=known.records.simulated))
+    return len(lines)
+
+
+def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | None, loaded: Loaded) -> list[str]:
+    """Return the decisions to explain: those named, those of a file with one id a line, and those of a batch.
+
+    Parameters
+    ----------
+    named : sequence of str
+    listed_in : path or None
+    predictions : path or None
+        A finished batch.
+    loaded : Loaded
+        Must be the model that scored the batch.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    SchemaError
+        If the batch is unfinished or damaged.
+    ModelMismatchError
+        If another model scored the batch: its cards would tell another story.
+    """
+    found = list(named)
+    if listed_in is not None:
+        found += [line.strip() for line in read_text(listed_in).splitlines() if line.strip()]
+    if predictions is not None:
+        batch = read_predictions(predictions, ["decision_id", "model_version"])
+        if set(batch["model_version"]) - {loaded.adviser.model_version}:
+            raise ModelMismatchError(
+                f"{predictions}: another model scored this batch. Give the model that did, or score it again."
+            )
+        found += list(batch["decision_id"].unique())
+    return found
+
+
+def example_card(known: Known, loaded: Loaded, predictions: pd.DataFrame) -> str:
+    """Return the case card of the first decision with a ranked modality, as a page; for simulated records only.
+
+    A case card tells a person's values, so one of real records belongs neither into MLflow nor beside a model.
+
+    Raises
+    ------
+    ValueError
+        If the records are real.
+    """
+    if not known.records.simulated:
+        raise ValueError("example card: the records are real, and a case card tells a person's values")
+    ranked = predictions.loc[predictions["rank"].notna(), "decision_id"]
+    decision = (ranked if len(ranked) else predictions["decision_id"]).min()
+    chosen = known.features[known.features["decision_id"] == decision]
+    with threadpool_limits(limits=1, user_api="blas"):
+        advice = advice_for(known, loaded, chosen, Overrides())
+    return case_card(card_of(known, loaded, chosen, advice, show_identifiers=False))
+
+
 def card_of(
     known: Known, loaded: Loaded, features: pd.DataFrame, advice: Advice, *, show_identifiers: bool
 ) -> CaseCard:
@@ -67,6 +189,7 @@ def card_of(
     targets = [target.name for target in loaded.adviser.model.targets]
     weights = personal_weights([decision], setup.config.weights(targets), known.preferences).iloc[0]
     outcomes = setup.config.settings.outcomes
+    typical = loaded.about.get("typical", {})
     return CaseCard(
         decision_id=decision,
         decision_date=str(features["decision_date"].iloc[0].date()),
@@ -93,9 +216,31 @@ def card_of(
         simulated=known.records.simulated,
         arm_evidence=dict(loaded.about["arm_cases"]),
         settling=_settling(known.facts.loc[[decision]], loaded, advice),
+        spoken_of=_spoken_of(advice),
+        not_run={
+            key: tuple(rule.id for rule in rules)
+            for key, rules in not_run(
+                setup.rules,
+                setup.config.products,
+                setup.config.modalities,
+                jurisdiction=setup.config.settings.jurisdiction,
+                include_drafts=setup.config.settings.include_draft_rules,
+            ).items()
+        },
         valid_days={name: fact.max_age_days for name, fact in setup.facts.items() if fact.max_age_days is not None},
         show_identifiers=show_identifiers,
+        unweighed=unweighed(loaded.adviser.model, features),
+        default_weights=setup.config.weights(targets),
+        top_reasons=setup.config.settings.top_reasons,
+        typical=typical,
+        similar=group_of(loaded.about["alike"], features, typical) if "alike" in loaded.about else {},
     )
+
+
+def _spoken_of(advice: Advice) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return, per (modality, rule) that spoke, of which products."""
+    by_rule = advice.verdicts.findings.groupby(["modality", "rule_id"], sort=False)["product"]
+    return {(str(modality), str(rule)): tuple(products) for (modality, rule), products in by_rule}
 
 
 def _settling(facts: pd.DataFrame, loaded: Loaded, advice: Advice) -> dict[str, Settling]:

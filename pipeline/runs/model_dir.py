@@ -31,7 +31,7 @@ class Loaded:
     adviser : Adviser
     setup : Setup
     about : mapping
-        Title, simulated flag, training counts per modality, estimands.
+        Title, simulated flag, training counts per modality, typical values and people alike.
     directory : Path
     """
 

@@ -174,7 +174,7 @@ def trained_shown(trained: Trained, console: Console) -> None:
             console.print(_discrimination(row), markup=False)
     console.print(evaluation["learner"]["words"], markup=False)
     console.print(f"verdict: {evaluation['verdict']['words']}", markup=False)
-    champion = "" if evaluation["verdict"]["result"] == "stop" else " (champion)"
+    champion = " (champion, not signed off)" if trained.is_champion else " (not champion: `mmrank promote` signs off)"
     console.print(
         f"model {trained.model_version}, registered as mmrank version {trained.registered_version}{champion}\n"
         f"run: {trained.run_directory}   page: {trained.run_directory / 'review.html'}",

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.config import Config, read_config
 from pipeline.declared import parse_yaml, raise_if, read_declared
 from pipeline.errors import ConfigError, PipelineError, RuleError
-from pipeline.evaluate import PublishedRule
+from pipeline.evaluate import PublishedRule, PublishedTrials
 from pipeline.features import FeatureSpec, catalogue, for_modalities, parse_spec
 from pipeline.features.facts import Fact
 from pipeline.guardrails import RuleSet, parse_rules
@@ -19,7 +19,7 @@ from pipeline.schema import Contract, parse_contract
 from pipeline.store import declared_folder, read_text, shipped
 
 SETTINGS, FEATURES, DRUGS, SOURCE = "settings.yaml", "features.yaml", "drugs.yaml", "source.yaml"
-PUBLISHED = "published_rule.yaml"
+PUBLISHED, TRIALS = "published_rule.yaml", "published_trials.yaml"
 _FOLDERS = ("modalities", "products", "guardrails")
 
 
@@ -39,6 +39,7 @@ class Setup:
     source : Source
     contract : Contract
     published_rule : PublishedRule or None
+    published_trials : PublishedTrials or None
     """
 
     texts: Mapping[str, str]
@@ -49,6 +50,7 @@ class Setup:
     source: Source
     contract: Contract
     published_rule: PublishedRule | None = None
+    published_trials: PublishedTrials | None = None
 
     @property
     def meanings(self) -> dict[str, tuple[str, str]]:
@@ -85,9 +87,10 @@ def read_setup(config: Path, source: Path | None = None) -> Setup:
         chosen = source if name == SOURCE and source is not None else home / str(settings.get(key, name))
         files[name] = str(chosen)
         _collect(lambda path=chosen: {"": read_text(path)}, name, texts, problems)
-    if settings.get("published_rule") is not None:
-        path = home / str(settings["published_rule"])
-        _collect(lambda path=path: {"": read_text(path)}, PUBLISHED, texts, problems)
+    for name, key in ((PUBLISHED, "published_rule"), (TRIALS, "published_trials")):
+        if settings.get(key) is not None:
+            path = home / str(settings[key])
+            _collect(lambda path=path: {"": read_text(path)}, name, texts, problems)
     for folder in _FOLDERS:
         if settings.get(folder) is not None:
             path = home / str(settings[folder])
@@ -158,6 +161,7 @@ def setup_of(texts: Mapping[str, str], where: str, files: Mapping[str, str] | No
     except ConfigError as problem:
         problems.append(str(problem))
     published = read_declared(PublishedRule, parsed[PUBLISHED], PUBLISHED, problems) if PUBLISHED in parsed else None
+    trials = read_declared(PublishedTrials, parsed[TRIALS], TRIALS, problems) if TRIALS in parsed else None
     raise_if(problems, where)
     if config is None or spec is None or source is None:
         raise ConfigError(f"{where}: the configuration could not be read. Compare it with configs/base.yaml.")
@@ -173,6 +177,7 @@ def setup_of(texts: Mapping[str, str], where: str, files: Mapping[str, str] | No
         source=source,
         contract=contract,
         published_rule=published,
+        published_trials=trials,
     )
 
 

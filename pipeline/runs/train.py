@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,30 +12,30 @@ from typing import Any, cast
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from pipeline.advice import Adviser, Shard, advise, availability, judge
+from pipeline.advice import Adviser, advise, availability, judge
 from pipeline.config import Config
 from pipeline.errors import GateError, NoOverlapError
 from pipeline.evaluate import Material, evaluate, leak_audit, refuse_leaks, subgroups
 from pipeline.features import model_columns, propensity_columns
-from pipeline.guardrails import Overrides, Verdicts, structural_zero
+from pipeline.guardrails import Verdicts, structural_zero
 from pipeline.labels import build_labels
 from pipeline.learners import SMALL_CELL, ModalityRanker, Target
-from pipeline.review import review_figures, review_page
+from pipeline.review.model_card import Statements
+from pipeline.runs.alike import learned_from
+from pipeline.runs.cards import EXAMPLE, example_card
 from pipeline.runs.held_out import FEWEST_EVENTS, Decisions, shuffled_run, temporal_run
-from pipeline.runs.model_dir import save_model, speaking_model
-from pipeline.runs.reading import Known, read_known
+from pipeline.runs.model_dir import load_directory, save_model
+from pipeline.runs.reading import Known, read_known, shard_of
+from pipeline.runs.registering import register_run
 from pipeline.runs.reporting import Reporter
+from pipeline.runs.reviews import write_page
 from pipeline.runs.setup import Setup
+from pipeline.runs.stability import learned_again
 from pipeline.schema import Step
 from pipeline.store import (
     canonical_json,
     new_folder,
-    read_model,
-    record_run,
-    register,
-    set_champion,
     write_bytes,
-    write_text,
 )
 from pipeline.vocabulary import HIGHER_IS_BETTER, OUTCOMES
 
@@ -58,12 +57,15 @@ class Trained:
         Digest of the model directory.
     registered_version : str
         Of `mmrank` in the registry.
+    is_champion : bool
+        Whether it became the champion.
     evaluation : dict
     """
 
     run_directory: Path
     model_version: str
     registered_version: str
+    is_champion: bool
     evaluation: dict[str, Any]
 
 
@@ -74,8 +76,9 @@ def train(
     workspace: Path,
     reporter: Reporter,
     published: list[dict[str, Any]] | None = None,
+    statements: Statements | None = None,
 ) -> Trained:
-    """Train, evaluate, register and, unless a check says stop, make champion once it loads back and predicts.
+    """Train, evaluate and register; champion unless a check says stop or somebody signed the present one off.
 
     Parameters
     ----------
@@ -89,6 +92,8 @@ def train(
     reporter : Reporter
     published : list or None
         Simulated against published rates, shown in the review of simulated records.
+    statements : Statements or None
+        What the institution says for itself in the model card.
 
     Returns
     -------
@@ -107,7 +112,7 @@ def train(
     ranker, material = _learn(known, setup, reporter)
     with reporter.stage("Evaluating"), threadpool_limits(limits=1, user_api="blas"):
         evaluation = evaluate(material)
-    about = _about(known, setup, ranker)
+    about = _about(known, setup, ranker) | learned_from(setup, ranker.model_, material)
     version_saved = save_model(home / "model", ranker.model_, setup, about)
     evaluation |= {
         "title": setup.config.settings.title,
@@ -121,17 +126,18 @@ def train(
         "refractory_definition": setup.config.settings.refractory_definition,
         "published": published,
     }
-    page = review_page(evaluation)
     write_bytes(home / "evaluation.json", canonical_json(evaluation))
-    write_text(home / "review.html", page)
+    pages = write_page(home / "review.html", evaluation, statements)
     if not evaluation["learner"]["student"]["passed"]:
         raise GateError(
             f"{home}: the students do not follow the committee closely enough (check C07 in review.html), so the model "
             "was not registered. Raise learner.student_rows or student_trees, or look at the data with fewer features."
         )
+    if known.records.simulated:
+        pages[EXAMPLE] = example_card(known, load_directory(home / "model"), material.sample.predictions)
     with reporter.stage("Registering with MLflow"):
-        registered = _register(home, workspace, setup, evaluation, page)
-    return Trained(home, version_saved, registered, evaluation)
+        registered = register_run(home, workspace, setup, evaluation, pages)
+    return Trained(home, version_saved, registered.version, registered.is_champion, evaluation)
 
 
 def targets_of(config: Config, labels: pd.DataFrame) -> tuple[Target, ...]:
@@ -187,12 +193,6 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
     with reporter.stage("Explaining a sample"):
         sample = advise(adviser, shard_of(known, chosen, facts.loc[chosen["decision_id"]]))
     decisions = Decisions(features, frame, points["patient_id"], is_impossible)
-    with reporter.stage("Learning again from earlier decisions") as advance:
-        temporal = temporal_run(known, setup, ranker, decisions, advance)
-    shuffled: dict[str, Any] = {}
-    if settings.evaluation.shuffled_run:
-        with reporter.stage("Learning from shuffled outcomes") as advance:
-            shuffled = shuffled_run(config, ranker, decisions, advance)
     material = Material(
         config=config,
         rules=setup.rules,
@@ -207,14 +207,30 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
         people=subgroups(features, known.races(features)),
         rule_dates=known.rule_dates(features),
         meanings={entry.name: entry.meaning for entry in setup.spec.features},
+        units={entry.name: entry.unit for entry in setup.spec.features if entry.unit},
         attrition=_steps(known, labels.steps),
         leak_audit=audit,
         truth=_truth(known),
-        temporal=temporal,
-        shuffled=shuffled,
         published_rule=setup.published_rule,
+        published_trials=setup.published_trials,
+        **_learned_otherwise(known, setup, ranker, decisions, reporter),
     )
     return ranker, material
+
+
+def _learned_otherwise(
+    known: Known, setup: Setup, ranker: ModalityRanker, decisions: Decisions, reporter: Reporter
+) -> dict[str, Any]:
+    """Return what learning again finds: from earlier decisions, shuffled outcomes, another seed and definition."""
+    found: dict[str, Any] = {"shuffled": {}}
+    with reporter.stage("Learning again from earlier decisions") as advance:
+        found["temporal"] = temporal_run(known, setup, ranker, decisions, advance)
+    if setup.config.settings.evaluation.shuffled_run:
+        with reporter.stage("Learning from shuffled outcomes") as advance:
+            found["shuffled"] = shuffled_run(setup.config, ranker, decisions, advance)
+    with reporter.stage("Learning again with another seed and definition") as advance:
+        found["learned_again"], found["not_learned_again"] = learned_again(known, setup, ranker, decisions, advance)
+    return found
 
 
 def _estimator(setup: Setup, features: pd.DataFrame, targets: tuple[Target, ...], *, calendar: bool) -> ModalityRanker:
@@ -282,20 +298,6 @@ def _impossible(known: Known, verdicts: Verdicts, decisions: pd.Series, config: 
     return pd.DataFrame(zero.to_numpy(dtype=bool) | absent, columns=list(config.modality_ids))
 
 
-def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame, overrides: Overrides | None = None) -> Shard:
-    """Return the tables of some decisions."""
-    ids = set(features["decision_id"])
-    return Shard(
-        features=features,
-        facts=facts,
-        candidates=known.candidates[known.candidates["decision_id"].isin(ids)],
-        preferences=known.preferences[known.preferences["decision_id"].isin(ids)],
-        records_digest=known.records.digest,
-        dates=known.rule_dates(features),
-        overrides=overrides or Overrides(),
-    )
-
-
 def _steps(known: Known, more: tuple[Step, ...]) -> list[Step]:
     return [*known.records.attrition, *known.cohort.steps, *more]
 
@@ -317,57 +319,3 @@ def _about(known: Known, setup: Setup, ranker: ModalityRanker) -> dict[str, Any]
         "arm_cases": counts,
         "recorded_events": list(known.records.recorded_events),
     }
-
-
-def _register(home: Path, workspace: Path, setup: Setup, evaluation: dict[str, Any], page: str) -> str:
-    model = next(row for row in evaluation["league"] if row["policy"] == "model")
-    metrics: dict[str, float | None] = {
-        "policy_value": model["value"],
-        "policy_value_se": model["se"],
-        "difference_from_clinicians": model["difference"],
-        "difference_from_clinicians_se": model["difference_se"],
-        "true_regret": model["true_regret"],
-        "shrinkage": evaluation["learner"]["shrinkage"],
-        "student_top_choice_agreement": evaluation["learner"]["student"]["top_choice_agreement"],
-        "student_rms_distance": evaluation["learner"]["student"]["rms_distance"],
-        "issues": float(sum(check["result"] == "issue" for check in evaluation["checks"])),
-    }
-    run_id = record_run(
-        workspace,
-        experiment="mmrank",
-        run_name=home.name,
-        parameters={
-            "title": evaluation["title"],
-            "decisions": evaluation["cohort"]["decisions"],
-            "modalities": ", ".join(setup.config.modality_ids),
-            "records_digest": evaluation["records_digest"],
-            "ruleset_version": evaluation["ruleset_version"],
-            "refractory_definition": setup.config.settings.refractory_definition,
-            "model_version": evaluation["model_version"],
-            **{f"learner.{name}": value for name, value in setup.config.settings.learner.model_dump().items()},
-        },
-        metrics=metrics,
-        model_directory=home / "model",
-        tables={
-            "league": pd.DataFrame(evaluation["league"]),
-            "calibration": pd.DataFrame(evaluation["calibration"]).drop(columns="bins"),
-            "overlap": pd.DataFrame(evaluation["overlap"]["arms"]).drop(columns="quantiles"),
-            "checks": pd.DataFrame(evaluation["checks"]),
-        },
-        figures=review_figures(evaluation),
-        report_html=page,
-        documents={"evaluation.json": json.dumps(evaluation, indent=1)},
-        tags={
-            "mmrank.simulated": str(evaluation["simulated"]).lower(),
-            "mmrank.verdict": evaluation["verdict"]["result"],
-        },
-    )
-    registered = register(workspace, run_id)
-    if evaluation["verdict"]["result"] != "stop":
-        set_champion(workspace, registered, _predicts)
-    return registered
-
-
-def _predicts(directory: Path) -> None:
-    """Load the registered files back; raises unless the canary rows predict what they did."""
-    speaking_model(directory, read_model(directory))

