@@ -303,6 +303,7 @@ def walk(config: Path, planted_new: tuple[Tables, str]) -> Walk:
     records, fresh, run, workspace = (home / name for name in ("records", "fresh", "run", "workspace"))
     new_model = ("--model", "models:/mmrank@champion", "--workspace", workspace)
     overrides = aside(home / "aside", list(new["decisions"]["decision_id"]))
+    champion = ("models:/mmrank@champion", "--workspace", workspace)
     given, wrong = ("--overrides", overrides), ("--overrides", overrides.with_name("wrong.csv"))
     overridden = home / "overridden"
     with elsewhere(home) as log:
@@ -324,6 +325,9 @@ def walk(config: Path, planted_new: tuple[Tables, str]) -> Walk:
             say("predict", fresh, *new_model, *wrong, "--out", home / "wrong"),
             say("explain", fresh, *new_model, *wrong, "--decision", DECISION, "--out", home / "none.html"),
             say("predict", fresh, *new_model, "--out", overridden, "--resume"),
+            say("promote", *champion, "--reviewer", PATIENT, "--note", "seen"),
+            say("promote", *champion, "--reviewer", "data scientist", "--note", "seen"),
+            say("models", "--workspace", workspace),
         )
     walked = Walk(home, patterns(birth_date), said, log.getvalue())
     walked.found.update({path: search_file(path, walked.sought) for path in walked.files()})
@@ -351,7 +355,7 @@ def is_answer(path: Path) -> bool:
 def test_the_walk_went_where_it_should(walk: Walk) -> None:
     codes = [said.exit_code for said in walk.said]
 
-    assert codes == [0, 0, 0, 0, 0, 0, 10, 10, 10, 0, 0, 0, 13, 13, 14], [
+    assert codes == [0, 0, 0, 0, 0, 0, 10, 10, 10, 0, 0, 0, 13, 13, 14, 10, 0, 0], [
         said.text[-400:] for said in walk.said if said.exit_code
     ]
     names = {path.name for path in walk.files()}
