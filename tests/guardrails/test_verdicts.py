@@ -560,3 +560,16 @@ def test_three_thousand_decisions_take_a_moment():
 
     assert time.perf_counter() - start < 5
     assert set(verdicts.modalities["verdict"]) <= set(VERDICTS)
+
+
+def test_drafts_do_not_run_unless_asked_for() -> None:
+    facts = facts_of_people({"d1": {}, "d2": {}})
+    drafts = {rule.id for rule in RULES.rules if rule.status == "draft"}
+    given = (facts, RULES, PRODUCTS, MODALITIES)
+    whole = apply_rules(*given, decision_dates=days_of(facts)).findings
+    parts = [part.findings for part in apply_rules_in_chunks(*given, decision_dates=days_of(facts), chunk=1)]
+    asked = apply_rules(*given, decision_dates=days_of(facts), include_drafts=True).findings
+
+    assert drafts & set(asked["rule_id"])
+    assert not drafts & set(whole["rule_id"])
+    assert not drafts & set(pd.concat(parts)["rule_id"])
