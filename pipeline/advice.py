@@ -179,11 +179,9 @@ def score(adviser: Adviser, shard: Shard, detail: Detail) -> pa.Table:
     PipelineError
         If an explanation does not add up to its suitability.
     """
-    verdicts, weights, standing = _stood(adviser, shard)
-    explanation = None
-    if detail.extent != "none":
-        explanation = explain(adviser.model, shard.features, standing, weights)
-    return _rows(adviser, shard, standing, explanation, verdicts, detail)
+    judged = _judged(adviser, shard)
+    explanation = None if detail.extent == "none" else _explained(adviser, shard, judged)
+    return _rows(adviser, shard, judged, explanation, detail)
 
 
 def advise(adviser: Adviser, shard: Shard) -> Advice:
@@ -204,10 +202,10 @@ def advise(adviser: Adviser, shard: Shard) -> Advice:
     PipelineError
         If an explanation does not add up to its suitability.
     """
-    verdicts, weights, standing = _stood(adviser, shard)
-    explanation = explain(adviser.model, shard.features, standing, weights)
-    rows = _rows(adviser, shard, standing, explanation, verdicts, configured_detail(adviser))
-    return Advice(predictions_frame(rows), standing, explanation, verdicts)
+    judged = _judged(adviser, shard)
+    explanation = _explained(adviser, shard, judged)
+    rows = _rows(adviser, shard, judged, explanation, configured_detail(adviser))
+    return Advice(predictions_frame(rows), judged.standing, explanation, judged.verdicts)
 
 
 def configured_detail(adviser: Adviser) -> Detail:
@@ -215,37 +213,38 @@ def configured_detail(adviser: Adviser) -> Detail:
     return Detail(extent="all", top_reasons=adviser.config.settings.top_reasons)
 
 
-def _stood(adviser: Adviser, shard: Shard) -> tuple[Verdicts, pd.DataFrame, Standing]:
-    """Return what the rules say, the weights of each decision, and how the modalities stand."""
+@dataclass(frozen=True)
+class _Judged:
+    """What the rules say of a shard, the weights of each decision, what was available, and how modalities stand."""
+
+    verdicts: Verdicts
+    weights: pd.DataFrame
+    is_available: npt.NDArray[Any]
+    standing: Standing
+
+
+def _judged(adviser: Adviser, shard: Shard) -> _Judged:
     config = adviser.config
     verdicts = judge(config, adviser.rules, shard.facts, shard.dates, shard.overrides)
     targets = [target.name for target in adviser.model.targets]
     weights = personal_weights(list(shard.features["decision_id"]), config.weights(targets), shard.preferences)
-    standing = stand(
-        adviser.model,
-        shard.features,
-        config.modalities,
-        weights,
-        circumstances(adviser, shard, verdicts),
-        config.settings.gates.propensity_floor,
-    )
-    return verdicts, weights, standing
+    around = circumstances(adviser, shard, verdicts)
+    floor = config.settings.gates.propensity_floor
+    standing = stand(adviser.model, shard.features, config.modalities, weights, around, floor)
+    return _Judged(verdicts, weights, around.is_available, standing)
 
 
-def _rows(
-    adviser: Adviser,
-    shard: Shard,
-    standing: Standing,
-    explanation: Explanation | None,
-    verdicts: Verdicts,
-    detail: Detail,
-) -> pa.Table:
+def _explained(adviser: Adviser, shard: Shard, judged: _Judged) -> Explanation:
+    return explain(adviser.model, shard.features, judged.standing, judged.weights)
+
+
+def _rows(adviser: Adviser, shard: Shard, judged: _Judged, explanation: Explanation | None, detail: Detail) -> pa.Table:
     return prediction_rows(
         shard.features,
-        availability(shard.candidates, standing.decisions, standing.modalities),
-        standing,
+        judged.is_available,
+        judged.standing,
         explanation,
-        verdicts,
+        judged.verdicts,
         targets=[target.name for target in adviser.model.targets],
         detail=detail,
         versions={

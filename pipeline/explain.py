@@ -81,14 +81,13 @@ def explain(model: SuitabilityModel, features: pd.DataFrame, standing: Standing,
     return Explanation(names=names, baseline=base, contributions=whole)
 
 
-def _shown(features: pd.DataFrame, model: SuitabilityModel) -> list[list[str | None]]:
-    columns = []
-    for name in model.columns.names:
-        if name in model.columns.levels:
-            columns.append([None if pd.isna(value) else str(value) for value in features[name]])
-        else:
-            columns.append([None if np.isnan(v) else f"{v:.6g}" for v in features[name].to_numpy(dtype=float)])
-    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(len(features))]
+def _shown(features: pd.DataFrame, model: SuitabilityModel) -> tuple[str | None, ...]:
+    """Return the values of one decision as text; None where missing."""
+    found = {name: features[name].iloc[0] for name in model.columns.names}
+    return tuple(
+        None if pd.isna(value) else str(value) if name in model.columns.levels else f"{float(value):.6g}"
+        for name, value in found.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def unweighed(model: SuitabilityModel, features: pd.DataFrame) -> Unweighed:
         targets=tuple(target.name for target in model.targets),
         signs=tuple(target.sign for target in model.targets),
         names=model.columns.names,
-        values=tuple(_shown(features, model)[0]),
+        values=_shown(features, model),
         outcomes=model.outcomes(features)[0],
         baseline=baseline.T,
         contributions=own.transpose(1, 0, 2),

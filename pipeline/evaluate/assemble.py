@@ -17,6 +17,7 @@ from pipeline.evaluate.by_group import by_group, seen_of
 from pipeline.evaluate.calibration import calibration
 from pipeline.evaluate.characteristics import Described, characteristics
 from pipeline.evaluate.checks import checks, verdict
+from pipeline.evaluate.coverage import intervals, true_utility
 from pipeline.evaluate.decision_curves import decision_curves
 from pipeline.evaluate.discrimination import discrimination
 from pipeline.evaluate.league import Arms, abstention_curve, confidence, league, logged_of, student_choices
@@ -35,13 +36,12 @@ from pipeline.evaluate.stability import Variation, clear_of, draws_finding, stab
 from pipeline.evaluate.support import lacking
 from pipeline.evaluate.weighing import outcome_weights, schedule_burden, weighted_burden
 from pipeline.guardrails import RuleSet, Verdicts
-from pipeline.learners import LEVEL, ModalityRanker, pair_half_widths
+from pipeline.learners import ModalityRanker, pair_half_widths
 from pipeline.schema import Step
 from pipeline.vocabulary import HIGHER_IS_BETTER
 
 Array = npt.NDArray[np.float64]
 
-_MOST_COVERED = 1000
 _UNTOLD = {"site_id", "calendar_time"}
 """Site and calendar time are never named in a rule about people."""
 
@@ -140,8 +140,9 @@ def evaluate(material: Material) -> dict[str, Any]:
         matrix=ranker.model_.columns.matrix(rows),
         categorical=ranker.model_.columns.categorical,
     )
-    truth = _truth(material.truth, rows["decision_id"], ranker.arms_, weights, cost)
+    truth = true_utility(material.truth, rows["decision_id"], ranker.arms_, weights, cost)
     limited = {entry.id: entry.time_limited for entry in config.modalities}
+    deviations = ranker.deviations(rows)
     result: dict[str, Any] = {
         "estimands": _estimands(config, [target.name for target in targets]),
         "weights": weights,
@@ -150,7 +151,7 @@ def evaluate(material: Material) -> dict[str, Any]:
             material.features, ranker.model_.columns.names, material.labels["modality"], material.meanings
         ),
         **_people(material, labels),
-        **_valuation(material, setting, labels, truth),
+        **_valuation(material, setting, labels, truth, deviations),
         "calibration": calibration(evidence, ranker.arms_, targets, limited),
         "discrimination": discrimination(evidence, rows, targets),
         "decision_curves": decision_curves(evidence, targets, config.settings.evaluation.decision_thresholds),
@@ -163,7 +164,7 @@ def evaluate(material: Material) -> dict[str, Any]:
                 evidence, ranker.deployed_, ranker.arms_, targets, signed, ranker.shrinkage_.factor, gates
             ),
         },
-        "intervals": _intervals(ranker, rows, truth),
+        "intervals": intervals(ranker, rows, truth),
         "global_shap": global_shap(
             material.sample.explanation, material.sample.standing, material.sample_features, material.meanings
         ),
@@ -175,7 +176,7 @@ def evaluate(material: Material) -> dict[str, Any]:
         "conflicts": dict(ranker.conflicts_),
         **_challenges(material, setting, labels),
         **_reasons(material, setting, labels),
-        "stability": _stability(material, setting),
+        "stability": _stability(material, setting, deviations),
     }
     result["checks"] = checks(result, gates)
     result["verdict"] = verdict(result["checks"])
@@ -183,7 +184,11 @@ def evaluate(material: Material) -> dict[str, Any]:
 
 
 def _valuation(
-    material: Material, setting: Setting, labels: Mapping[str, str], truth: Mapping[str, Array] | None
+    material: Material,
+    setting: Setting,
+    labels: Mapping[str, str],
+    truth: Mapping[str, Array] | None,
+    deviations: Array,
 ) -> dict[str, Any]:
     """Return overlap, league table, abstention curve and subgroups of the training rows."""
     ranker, settings = material.ranker, material.config.settings
@@ -203,8 +208,7 @@ def _valuation(
     logged = logged_of(evidence, setting.burden, setting.signed, floor, missing.cells)
     arms = Arms(setting.arms, tuple(labels[name] for name in setting.arms), missing.regions)
     students = student_choices(setting, ranker.deployed_.outcomes)
-    widths = pair_half_widths(ranker.deviations(setting.features))
-    sureness = confidence(evidence.utility - setting.burden, widths, setting.is_impossible)
+    sureness = confidence(evidence.utility - setting.burden, pair_half_widths(deviations), setting.is_impossible)
     chosen = next(choice.chance for choice in found if choice.policy == MODEL)
     return {
         "overlap": overlap(evidence, setting.arms, labels, missing, floor),
@@ -275,10 +279,10 @@ def _reasons(material: Material, setting: Setting, labels: Mapping[str, str]) ->
     }
 
 
-def _stability(material: Material, setting: Setting) -> dict[str, Any]:
+def _stability(material: Material, setting: Setting, deviations: Array) -> dict[str, Any]:
     """Return whether first choices stay with other seeds, definitions, weights and draws."""
     ranker, config, impossible = material.ranker, material.config, setting.is_impossible
-    said, deviations = ranker.deployed_.outcomes, ranker.deviations(setting.features)
+    said = ranker.deployed_.outcomes
     own = said @ setting.signed - setting.burden
     clear = clear_of(own, deviations, impossible)
     targets = ranker.model_.targets
@@ -345,49 +349,6 @@ def _censored(frame: pd.DataFrame, outcome: str, config: Config) -> float | None
     if frame.empty:
         return None
     return float(((frame[f"{outcome}_event"] == 0) & (frame[f"{outcome}_months"] < horizon)).mean())
-
-
-def _truth(
-    truth: pd.DataFrame | None,
-    decisions: pd.Series,
-    arms: Sequence[str],
-    weights: Mapping[str, float],
-    weighted_burden: Array,
-) -> dict[str, Array] | None:
-    """Return true utility at the configured weights, without and with burden, shape (n, arms); None where unknown."""
-    if truth is None or not set(arms) <= set(truth["modality"]):
-        return None
-    total = sum(weights.values())
-    signed = {name: w if HIGHER_IS_BETTER[name] else -w for name, w in weights.items() if name != "burden"}
-    value = sum(truth[name] * weight for name, weight in signed.items()) / total
-    wide = truth.assign(utility=value).pivot(index="decision_id", columns="modality", values="utility")
-    utility = wide.reindex(index=decisions, columns=list(arms)).to_numpy(dtype=float)
-    return None if np.isnan(utility).any() else {"suitability": utility - weighted_burden, "utility": utility}
-
-
-def _intervals(ranker: ModalityRanker, rows: pd.DataFrame, truth: Mapping[str, Array] | None) -> dict[str, Any]:
-    scale = ranker.model_.spread.scale
-    words = (
-        f"Nominal {100 * LEVEL:.0f} % intervals of pairwise differences: posterior draws of the linear teacher plus "
-        f"the teachers' disagreement, widened {scale:.2f} times. docs/ranking.md reports what they cover on "
-        "simulated worlds."
-    )
-    covered = None if truth is None else _true_coverage(ranker, rows, truth["utility"])
-    return {"level": LEVEL, "scale": scale, "words": words, "true_coverage": covered}
-
-
-def _true_coverage(ranker: ModalityRanker, rows: pd.DataFrame, truth: Array) -> float:
-    """Return the share of true pairwise differences of utility (without burden) inside their intervals."""
-    some = slice(None, None, max(1, len(rows) // _MOST_COVERED))
-    estimated, wanted = ranker.suitability(rows.iloc[some]).to_numpy(), truth[some]
-    widths = pair_half_widths(ranker.deviations(rows.iloc[some]))
-    arms = estimated.shape[1]
-    inside = [
-        np.abs(estimated[:, a] - estimated[:, b] - (wanted[:, a] - wanted[:, b])) <= widths[:, a, b]
-        for a in range(arms)
-        for b in range(a)
-    ]
-    return float(np.mean(inside))
 
 
 def _statuses(predictions: pd.DataFrame) -> list[dict[str, Any]]:

@@ -13,11 +13,12 @@ from scipy.stats import t as student
 
 from pipeline.config import GateConfig
 from pipeline.evaluate.calibration import in_the_large
-from pipeline.evaluate.censoring import concordance
+from pipeline.evaluate.censoring import concordance, followed
 from pipeline.evaluate.decision_curves import arm_weights
+from pipeline.evaluate.league import some_rows, summary_of_few
 from pipeline.evaluate.small_counts import hidden_cells, share_bounds, writable_counts
 from pipeline.learners import Evidence, Target
-from pipeline.learners.policy_value import Z90, Logged, PolicyValue, effective_sample_size, summary, support, valued
+from pipeline.learners.policy_value import Z90, Logged, PolicyValue, summary, valued
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -151,7 +152,7 @@ def _judged(seen: Seen, inside: BoolArray, gates: GateConfig) -> dict[str, Any]:
     if not row["judged"]:
         return row
     if seen.chance is not None and seen.has_value:
-        value = _value(seen.chance[own], _only(seen.logged, own), is_whole=bool(inside.all()))
+        value = _value(seen.chance[own], some_rows(seen.logged, own), is_whole=bool(inside.all()))
         row["vetoed"] = value.vetoed
         _put(row, "difference", value.difference, value.difference_se)
     if seen.target is not None:
@@ -164,24 +165,20 @@ def _value(chance: Array, logged: Logged, *, is_whole: bool) -> PolicyValue:
     found = valued(chance, logged)
     if is_whole:
         return summary(found, logged)
-    rests_on = replace(support(found, logged.arm), effective_sample_size=effective_sample_size(found.weights))
-    return summary(found, logged, "the group", rests_on)
+    return summary_of_few(found, logged, "the group")
 
 
 def _put_outcome(row: dict[str, Any], seen: Seen, target: Target, own: BoolArray, gates: GateConfig) -> None:
-    evidence, horizon = seen.evidence, target.horizon_months
-    months, event = evidence.follow_up.months[target.name], evidence.follow_up.event[target.name]
-    months, event, arm, groups = months[own], event[own], evidence.arm[own], evidence.groups[own]
-    predicted = evidence.outcomes[own, arm, seen.position]
+    told, horizon = followed(seen.evidence, seen.position, target), target.horizon_months
+    months, event, is_bad = told.months[own], told.event[own], told.is_bad[own]
+    arm, groups, predicted = seen.evidence.arm[own], seen.evidence.groups[own], told.predicted[own]
     weight = arm_weights(months, event, horizon, arm)
-    is_bad = (event == 1) & (months <= horizon)
-    observed = 1.0 - is_bad if target.kind == "event_free" else is_bad.astype(float)
+    observed = (~is_bad if target.kind == "event_free" else is_bad).astype(float)
     if len(np.unique(groups[weight > 0])) >= gates.subgroup_people:
         large = in_the_large(predicted, observed, weight, groups)
         if large is not None:
             _put(row, "in_the_large", large.value, large.se)
-    risk = 1.0 - predicted if target.kind == "event_free" else predicted
-    order = concordance(months, event, risk, horizon, groups) if is_bad.sum() >= _FEWEST_EVENTS else None
+    order = concordance(months, event, told.risk[own], horizon, groups) if is_bad.sum() >= _FEWEST_EVENTS else None
     if order is not None:
         row |= {"c_index": order.value, "c_index_low": order.low, "c_index_high": order.high}
 
@@ -189,18 +186,6 @@ def _put_outcome(row: dict[str, Any], seen: Seen, target: Target, own: BoolArray
 def _put(row: dict[str, Any], key: str, value: float | None, error: float | None) -> None:
     if value is not None and error is not None:
         row |= {key: value, f"{key}_se": error, f"{key}_low": value - Z90 * error, f"{key}_high": value + Z90 * error}
-
-
-def _only(logged: Logged, own: BoolArray) -> Logged:
-    return replace(
-        logged,
-        utility_model=logged.utility_model[own],
-        observed=logged.observed[own],
-        arm=logged.arm[own],
-        groups=logged.groups[own],
-        propensity=logged.propensity[own],
-        is_lacking=None if logged.is_lacking is None else logged.is_lacking[own],
-    )
 
 
 def _choices(seen: Seen, members: Sequence[BoolArray], arms: Sequence[str]) -> list[dict[str, float | None]]:

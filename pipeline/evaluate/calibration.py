@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluate.censoring import Concordance, concordance, horizon_weights, summed
+from pipeline.evaluate.censoring import Concordance, concordance, horizon_weights, summed, weighted_mean
 from pipeline.learners import Evidence, Target
 from pipeline.learners.policy_value import Z90
 
@@ -36,12 +36,9 @@ def in_the_large(predicted: Array, observed: Array, weight: Array, groups: IntAr
     groups : array (n,) of int or None
         Patient of each row, by which the standard error is clustered; weights are taken as known.
     """
-    total = float(weight.sum())
-    if total <= 0:
+    if weight.sum() <= 0:
         return None
-    gap = np.where(weight > 0, observed - predicted, 0.0)
-    value = float(weight @ gap / total)
-    return InTheLarge(value, float(np.sqrt(np.sum(summed(weight * (gap - value), groups) ** 2)) / total))
+    return InTheLarge(*weighted_mean(np.where(weight > 0, observed - predicted, 0.0), weight, groups))
 
 
 def slope_of(

@@ -10,12 +10,45 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.learners import Evidence, Target
 from pipeline.learners.policy_value import Z90
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _SMALLEST_G = 0.05
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One outcome of n rows under the modality given, and what was predicted of it out of fold.
+
+    Attributes
+    ----------
+    months, event : arrays (n,)
+        Follow-up; event 1 is the outcome's own, 0 censored.
+    predicted : array (n,)
+        Of the outcome as it is named.
+    risk : array (n,)
+        Predicted chance of the bad end: of the event, whether its absence or itself is predicted.
+    is_bad : bool array (n,)
+        Who had the event by the horizon.
+    """
+
+    months: Array
+    event: IntArray
+    predicted: Array
+    risk: Array
+    is_bad: BoolArray
+
+
+def followed(evidence: Evidence, k: int, target: Target) -> Followed:
+    """Return the k-th outcome, one with a time of its own, under the modality given."""
+    months, event = evidence.follow_up.months[target.name], evidence.follow_up.event[target.name]
+    predicted = evidence.outcomes[np.arange(len(evidence.arm)), evidence.arm, k]
+    risk = 1.0 - predicted if target.kind == "event_free" else predicted
+    return Followed(months, event, predicted, risk, (event == 1) & (months <= target.horizon_months))
 
 
 def censoring_survival(months: Array, event: IntArray, at: Array) -> Array:
@@ -45,6 +78,21 @@ def summed(values: Array, groups: IntArray | None) -> Array:
     if groups is None:
         return values
     return np.asarray(np.bincount(np.unique(groups, return_inverse=True)[1], weights=values), dtype=float)
+
+
+def weighted_mean(values: Array, weight: Array, groups: IntArray | None) -> tuple[float, float]:
+    """Return a weighted mean and its standard error, clustered by patient; weights are taken as known."""
+    total = float(weight.sum())
+    value = float(weight @ values / total)
+    return value, float(np.sqrt(np.sum(summed(weight * (values - value), groups) ** 2)) / total)
+
+
+def risk_table(months: Array, is_event: BoolArray) -> tuple[Array, Array, Array]:
+    """Return the times of events, ascending, how many were still followed then, and how many had the event."""
+    times = np.unique(months[is_event])
+    at_risk = (months[None, :] >= times[:, None]).sum(axis=1).astype(float)
+    failed = ((months[None, :] == times[:, None]) & is_event[None, :]).sum(axis=1).astype(float)
+    return times, at_risk, failed
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluate.censoring import horizon_weights, summed
+from pipeline.evaluate.censoring import followed, horizon_weights, weighted_mean
 from pipeline.evaluate.small_counts import is_small, share_bounds
 from pipeline.learners import Evidence, Target
 from pipeline.learners.policy_value import Z90
@@ -45,22 +45,18 @@ def decision_curves(
         `outcome`, `horizon_months`, `risk` (weighted share who had the bad outcome), `points` as `net_benefit` tells
         them, `words`.
     """
-    rows = np.arange(len(evidence.arm))
     curves = []
     for k, target in enumerate(targets):
         if target.kind == "free_share" or target.name not in ranges:
             continue
-        months, event = evidence.follow_up.months[target.name], evidence.follow_up.event[target.name]
-        predicted = evidence.outcomes[rows, evidence.arm, k]
-        risk = 1.0 - predicted if target.kind == "event_free" else predicted
-        is_bad = (event == 1) & (months <= target.horizon_months)
-        weight = arm_weights(months, event, target.horizon_months, evidence.arm)
-        points = net_benefit(risk, is_bad, weight, evidence.groups, np.linspace(*ranges[target.name], POINTS))
+        seen = followed(evidence, k, target)
+        weight = arm_weights(seen.months, seen.event, target.horizon_months, evidence.arm)
+        points = net_benefit(seen.risk, seen.is_bad, weight, evidence.groups, np.linspace(*ranges[target.name], POINTS))
         curves.append(
             {
                 "outcome": target.name,
                 "horizon_months": target.horizon_months,
-                "risk": float(weight @ is_bad / weight.sum()),
+                "risk": float(weight @ seen.is_bad / weight.sum()),
                 "points": points,
                 "words": _words(points),
             }
@@ -124,20 +120,13 @@ def net_benefit(
         }
         point |= {"model": None, "gain": None, "low": None, "high": None, "better": False}
         if not (is_small(flagged) or is_small(people - flagged)):
-            over_nobody = _mean(is_flagged * worth, weight, groups)
-            over_everybody = _mean((is_flagged - 1.0) * worth, weight, groups)
+            over_nobody = weighted_mean(is_flagged * worth, weight, groups)
+            over_everybody = weighted_mean((is_flagged - 1.0) * worth, weight, groups)
             gain, error = over_everybody if everybody > 0 else over_nobody
             point |= {"model": over_nobody[0], "gain": gain, "low": gain - Z90 * error, "high": gain + Z90 * error}
             point["better"] = all(value - Z90 * se > 0 for value, se in (over_nobody, over_everybody))
         points.append(point)
     return points
-
-
-def _mean(values: Array, weight: Array, groups: IntArray) -> tuple[float, float]:
-    """Return a weighted mean and its clustered standard error."""
-    total = float(weight.sum())
-    value = float(weight @ values / total)
-    return value, float(np.sqrt(np.sum(summed(weight * (values - value), groups) ** 2)) / total)
 
 
 def _words(points: Sequence[Mapping[str, Any]]) -> str:

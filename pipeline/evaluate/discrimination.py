@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.evaluate.censoring import Concordance, concordance
+from pipeline.evaluate.censoring import Concordance, concordance, followed
 from pipeline.learners import Evidence, Target
 from pipeline.learners.design import columns_of
 from pipeline.learners.linear_hazard import fit_linear_hazard
@@ -40,20 +40,17 @@ def discrimination(evidence: Evidence, features: pd.DataFrame, targets: Sequence
         `outcome, n, events, model, model_low, model_high, baseline, baseline_low, baseline_high`; None where
         there is nothing to compare, or the source has neither baseline fact.
     """
-    rows = np.arange(len(evidence.arm))
     known = [name for name in BASELINE if name in features and features[name].notna().any()]
     table = []
     for k, target in enumerate(targets):
         if target.kind == "free_share":
             continue
-        months, event = evidence.follow_up.months[target.name], evidence.follow_up.event[target.name]
-        predicted = evidence.outcomes[rows, evidence.arm, k]
-        risk = 1.0 - predicted if target.kind == "event_free" else predicted
-        own = concordance(months, event, risk, target.horizon_months, evidence.groups)
+        seen, horizon = followed(evidence, k, target), target.horizon_months
+        own = concordance(seen.months, seen.event, seen.risk, horizon, evidence.groups)
         simple = _baseline_risk(evidence, features, target, known) if known else None
-        other = None if simple is None else concordance(months, event, simple, target.horizon_months, evidence.groups)
-        events = int(np.sum((event == 1) & (months <= target.horizon_months)))
-        row = {"outcome": target.name, "n": len(rows), "events": events, "baseline_features": list(known)}
+        other = None if simple is None else concordance(seen.months, seen.event, simple, horizon, evidence.groups)
+        row = {"outcome": target.name, "n": len(evidence.arm), "events": int(seen.is_bad.sum())}
+        row |= {"baseline_features": list(known)}
         table.append(row | _ends("model", own) | _ends("baseline", other))
     return table
 

@@ -23,6 +23,7 @@ from pipeline.learners.policy_value import (
     Paired,
     PolicyValue,
     Valued,
+    effective_sample_size,
     paired,
     summary,
     support,
@@ -31,6 +32,7 @@ from pipeline.learners.policy_value import (
 
 Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 _KEPT = tuple(tenth / 10 for tenth in range(10, 0, -1))
 _TOLD = (
@@ -100,6 +102,25 @@ def logged_of(
         floor=floor,
         is_lacking=is_lacking,
     )
+
+
+def some_rows(logged: Logged, rows: BoolArray | IntArray) -> Logged:
+    """Return some of the rows as policies are valued on them; rows as a mask or as places."""
+    return replace(
+        logged,
+        utility_model=logged.utility_model[rows],
+        observed=logged.observed[rows],
+        arm=logged.arm[rows],
+        groups=logged.groups[rows],
+        propensity=logged.propensity[rows],
+        is_lacking=None if logged.is_lacking is None else logged.is_lacking[rows],
+    )
+
+
+def summary_of_few(found: Valued, logged: Logged, name: str) -> PolicyValue:
+    """Return a policy's estimates where rows are few: the veto judges the effective sample of all arms together."""
+    together = effective_sample_size(found.weights)
+    return summary(found, logged, name, replace(support(found, logged.arm), effective_sample_size=together))
 
 
 def _valued(choice: Choices, logged: Logged) -> Valued | None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.tree import DecisionTreeRegressor
 
+from pipeline.evaluate.censoring import risk_table
 from pipeline.evaluate.small_counts import writable_counts
 from pipeline.learners import SMALL_CELL
 
@@ -227,10 +228,8 @@ def free_of_event(months: Array, is_event: BoolArray, horizon: int) -> list[floa
 
     The curve ends at the horizon, or before fewer than eleven are still followed.
     """
-    times = np.unique(months[is_event])
-    at_risk = (months[None, :] >= times[:, None]).sum(axis=1)
-    events = ((months[None, :] == times[:, None]) & is_event[None, :]).sum(axis=1)
-    share = np.concatenate([[1.0], np.cumprod(1.0 - events / np.maximum(at_risk, 1))])
+    times, at_risk, failed = risk_table(months, is_event)
+    share = np.concatenate([[1.0], np.cumprod(1.0 - failed / at_risk)])
     grid = np.arange(horizon + 1)
     still = (months[None, :] >= grid[:, None]).sum(axis=1) >= SMALL_CELL
     last = int(np.argmin(still)) if not still.all() else len(grid)

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.declared import Declared
+from pipeline.evaluate.censoring import risk_table
 from pipeline.evaluate.contrasts import Z95
 from pipeline.evaluate.published_rule import FactTest
 from pipeline.learners import SMALL_CELL, Evidence, Target
@@ -99,9 +100,7 @@ def kaplan_meier(months: Array, event: npt.NDArray[np.int64], at: float) -> tupl
         Kaplan-Meier estimate; Greenwood's variance on the log-minus-log scale. An estimate of 0 or 1 has the
         interval 0 to 1.
     """
-    times = np.unique(months[(event != 0) & (months <= at)])
-    at_risk = np.array([(months >= time).sum() for time in times], dtype=float)
-    failed = np.array([((months == time) & (event != 0)).sum() for time in times], dtype=float)
+    _, at_risk, failed = risk_table(months, (event != 0) & (months <= at))
     share = float(np.prod(1.0 - failed / at_risk))
     if not 0.0 < share < 1.0:
         return share, 0.0, 1.0

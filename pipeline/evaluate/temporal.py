@@ -9,7 +9,7 @@ propensity models never saw the person they judge.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,13 @@ import pandas as pd
 
 from pipeline.evaluate.calibration import slope_and_order, slope_of
 from pipeline.evaluate.censoring import concordance, horizon_weights
+from pipeline.evaluate.league import some_rows, summary_of_few
 from pipeline.evaluate.policies import best
 from pipeline.learners import Evidence
 from pipeline.learners.policy_value import (
     Logged,
     Valued,
-    effective_sample_size,
     paired,
-    summary,
     support,
     valued,
 )
@@ -155,14 +154,7 @@ def temporal_finding(
     """
     held = np.flatnonzero(split.later[judge.rows])
     chances = _choices(judge_arms, earlier, ~is_impossible[held])
-    seen = replace(
-        logged,
-        utility_model=logged.utility_model[held],
-        observed=logged.observed[held],
-        arm=logged.arm[held],
-        groups=logged.groups[held],
-        propensity=logged.propensity[held],
-    )
+    seen = some_rows(logged, held)
     left_alone = valued(np.eye(len(judge_arms))[seen.arm], seen, np.zeros(len(held), dtype=bool))
     found = {"clinicians": left_alone} | {name: valued(chance, seen) for name, chance in chances.items()}
     policies = [_policy(name, row, seen) for name, row in found.items()]
@@ -185,14 +177,12 @@ def temporal_finding(
 
 
 def _policy(name: str, found: Valued, logged: Logged) -> dict[str, Any]:
-    rests_on = support(found, logged.arm)
-    whole = replace(rests_on, effective_sample_size=effective_sample_size(found.weights))
-    told = summary(found, logged, "the policy", whole)
+    told = summary_of_few(found, logged, "the policy")
     return {
         "policy": name,
         "label": _LABELS[name],
         **{key: getattr(told, key) for key in _TOLD},
-        "thinnest_sample": rests_on.effective_sample_size,
+        "thinnest_sample": support(found, logged.arm).effective_sample_size,
     }
 
 

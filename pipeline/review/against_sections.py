@@ -142,14 +142,10 @@ def _told(change: float | None, error: float | None) -> str:
         return "the same"
     if error is None or error <= 0:
         return "no standard error"
-    size = abs(change) / error
-    return (
-        "within one standard error"
-        if size <= 1
-        else "within two standard errors"
-        if size <= 2
-        else "beyond two standard errors"
-    )
+    for reach, words in ((1, "within one standard error"), (2, "within two standard errors")):
+        if abs(change) / error <= reach:
+            return words
+    return "beyond two standard errors"
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> list[Block]:

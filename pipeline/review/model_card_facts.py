@@ -185,11 +185,6 @@ def _validity(evaluation: Evaluation) -> str:
     )
 
 
-def _fairness(evaluation: Evaluation) -> str:
-    words = text_in(mapping_in(evaluation.get("subgroups")).get("words"))
-    return _sentences(words) if words else ""
-
-
 def _issues(evaluation: Evaluation) -> str:
     checks = [row for row in mappings_in(evaluation.get("checks")) if text_in(row.get("result")) == "issue"]
     told = [f"{text_in(row.get('code'))} {text_in(row.get('title')).lower()}" for row in checks]
@@ -197,11 +192,6 @@ def _issues(evaluation: Evaluation) -> str:
     if not told and evaluation.get("checks"):
         issues = "No check of this run found an issue"
     return _sentences(issues, _words_of("overlap")(evaluation), _words_of("sensitivity")(evaluation))
-
-
-def _verdict(evaluation: Evaluation) -> str:
-    words = text_in(mapping_in(evaluation.get("verdict")).get("words"))
-    return _sentences(words) if words else ""
 
 
 def _words_of(part: str) -> Callable[[Evaluation], str]:
@@ -249,7 +239,7 @@ ANSWERS: Mapping[str, Callable[[Evaluation], str]] = {
     "dates": _dates,
     "demographic_inputs": _demographic_inputs,
     "eligibility": _eligibility,
-    "fairness": _fairness,
+    "fairness": _words_of("subgroups"),
     "issues": _issues,
     "later": _words_of("temporal"),
     "learner": _learner,
@@ -264,6 +254,6 @@ ANSWERS: Mapping[str, Callable[[Evaluation], str]] = {
     "source": _source,
     "title": _title,
     "validity": _validity,
-    "verdict": _verdict,
+    "verdict": _words_of("verdict"),
     "versions": _versions,
 }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pipeline.evaluate import Material
 from pipeline.evaluate.likeness import likeness, typical_values
-from pipeline.learners import SuitabilityModel, signed_weights
+from pipeline.evaluate.weighing import outcome_weights
+from pipeline.learners import SuitabilityModel
 from pipeline.runs.setup import Setup
 
 _CONTROL, _LOGARITHM = "durable_control", "log2"
@@ -21,15 +20,13 @@ def learned_from(setup: Setup, model: SuitabilityModel, material: Material) -> d
     """
     config = setup.config
     features, patients = material.features, material.patients
-    weights = config.weights([target.name for target in model.targets])
-    signed = signed_weights(np.array([list(weights.values())]), list(weights), model.targets)[0]
     typical = typical_values(features, model.columns.names, model.columns.levels, patients)
     hidden = {entry.name for entry in setup.spec.features if entry.kind == "wait" or entry.unit == _LOGARITHM}
     alike = likeness(
         features,
         model.columns.levels,
         {name: value for name, value in typical.items() if name not in hidden},
-        model.outcomes(features) @ signed,
+        model.outcomes(features) @ outcome_weights(config, model.targets),
         material.labels["modality"],
         material.labels,
         patients,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pipeline.declared import parse_yaml
-from pipeline.errors import ModelMismatchError, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.evaluate.challenger import changed_checks, changed_keys, changed_names, compared, flips, metrics
 from pipeline.guardrails import Overrides
 from pipeline.review import csv_text
-from pipeline.runs.model_dir import Loaded, load_model
+from pipeline.runs.model_dir import EVALUATION, Loaded, load_model, read_evaluation
 from pipeline.runs.predict import DECISIONS_PER_PART, advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import SETTINGS
-from pipeline.store import read_text, write_text
+from pipeline.store import write_text
 
-EVALUATION, FLIPS = "evaluation.json", "flips.csv"
+FLIPS = "flips.csv"
 _WHOLE = (SETTINGS,)
 """Files of which every changed key is told; of the others, that they changed."""
 
@@ -63,9 +62,8 @@ def compare_with(
         If a model, or the challenger's evaluation, is missing or damaged, or the records cannot be read.
     """
     new, old = (load_model(reference, workspace) for reference in (model, champion))
-    after = json.loads(read_text(new.directory.parent / EVALUATION, ModelMismatchError))
-    beside = old.directory.parent / EVALUATION
-    before = json.loads(read_text(beside, ModelMismatchError)) if beside.is_file() else None
+    after = read_evaluation(new.directory)
+    before = read_evaluation(old.directory) if (old.directory.parent / EVALUATION).is_file() else None
     if before is not None and before.get("model_version") != old.adviser.model_version:
         before = None
     found = what_changed(old, new, before, after)

@@ -108,7 +108,7 @@ def temporal_run(
     weights = config.weights([target.name for target in learned])
     before = clone(ranker).set_params(deploy=False, targets=learned, weights=weights, settings=learner)
     try:
-        _fit(before, earlier, earlier.labels, advance)
+        fit_again(before, earlier, earlier.labels, advance)
     except NoOverlapError:
         return not_applicable("before the cut fewer than two modalities had enough cases, events and follow-up")
     targets, rows = tuple(ranker.targets), decisions.features.iloc[evidence.rows]
@@ -124,9 +124,10 @@ def temporal_run(
     )
 
 
-def _fit(
+def fit_again(
     ranker: ModalityRanker, decisions: Decisions, outcomes: pd.DataFrame, advance: Callable[[int], None] | None
 ) -> None:
+    """Fit a clone on some decisions, with the outcomes given."""
     ranker.fit(
         decisions.features,
         decisions.labels["modality"],
@@ -202,6 +203,6 @@ def shuffled_run(
     outcomes = decisions.labels.drop(columns=["decision_id", "modality"])
     shuffled = shuffled_within(decisions.labels["modality"], outcomes, config.settings.learner.seed)
     again = clone(ranker).set_params(deploy=False)
-    _fit(again, decisions, shuffled, advance)
+    fit_again(again, decisions, shuffled, advance)
     signed, floor = outcome_weights(config, tuple(ranker.targets)), config.settings.gates.propensity_floor
     return shuffled_finding(again.evidence_, signed, decisions.impossible(again.evidence_, again.arms_), floor)

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.advice import Adviser
-from pipeline.errors import DamagedModelError
+from pipeline.errors import DamagedModelError, ModelMismatchError
 from pipeline.learners import SuitabilityModel, model_files, model_from_files
 from pipeline.runs.setup import Setup, setup_of
-from pipeline.store import canonical_json, read_model, resolve_model, sha256, write_model
+from pipeline.store import canonical_json, read_model, read_text, resolve_model, sha256, write_model
 
 CONFIGURATION, CANARY, ABOUT = "configuration.json", "canary.json", "about.json"
+EVALUATION = "evaluation.json"
+"""What training measured; stands beside the model directory."""
 _CANARY_TOLERANCE = 1e-9
 _CANARY_ROWS = 5
 
@@ -82,6 +84,26 @@ def load_directory(directory: Path) -> Loaded:
         ruleset_version=setup.rules.digest[:16],
     )
     return Loaded(adviser=adviser, setup=setup, about=json.loads(files[ABOUT]), directory=directory)
+
+
+def read_evaluation(directory: Path) -> dict[str, Any]:
+    """Return the evaluation beside a model directory.
+
+    Parameters
+    ----------
+    directory : path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelMismatchError
+        If there is none that can be read.
+    """
+    found: dict[str, Any] = json.loads(read_text(directory.parent / EVALUATION, ModelMismatchError))
+    return found
 
 
 def version_of(files: Mapping[str, bytes]) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, DamagedModelError, GateError
-from pipeline.runs.model_dir import load_directory, version_of
-from pipeline.runs.registering import EVALUATION, evaluation_digest, gates_of
+from pipeline.runs.model_dir import EVALUATION, load_directory, version_of
+from pipeline.runs.registering import evaluation_digest, gates_of
 from pipeline.store import (
     CHAMPION,
     MODEL_NAME,
@@ -126,11 +126,11 @@ def promote(
     chosen = _chosen(model, registry, workspace)
     reference = f"models:/{MODEL_NAME}/{chosen.version}"
     directory = resolve_model(reference, workspace)
-    texts = {"--note": note.strip(), "--override": override.strip()}
-    for option, text in texts.items():
-        _refuse_odd_text(option, text)
+    note, override = note.strip(), override.strip()
+    _refuse_odd_text("--note", note)
+    _refuse_odd_text("--override", override)
     evaluation = _own_evaluation(reference, chosen, directory)
-    _refuse_unmet(reference, evaluation, **{option.strip("-"): text for option, text in texts.items()})
+    _refuse_unmet(reference, evaluation, note=note, override=override)
     loaded = load_directory(directory)
     role = _declared_role(reviewer, (*loaded.setup.config.settings.override_roles, *REVIEWERS))
     return sign_off(
@@ -138,8 +138,8 @@ def promote(
         chosen.version,
         expecting=before,
         role=role,
-        note=texts["--note"],
-        override=texts["--override"],
+        note=note,
+        override=override,
         signed_at=datetime.now(UTC).isoformat(timespec="seconds"),
         verdict=evaluation["verdict"]["result"],
     )

@@ -151,7 +151,6 @@ def open_known(
     training: bool,
     reporter: Reporter,
     memory_limit: str | None = None,
-    threads: int | None = None,
 ) -> Reading:
     """Return the records, read and checked, with what was known at each decision.
 
@@ -164,8 +163,6 @@ def open_known(
     reporter : Reporter
     memory_limit : str or None
         Of DuckDB, such as `2GB`; what does not fit spills to a private temporary folder.
-    threads : int or None
-        Of DuckDB.
 
     Raises
     ------
@@ -175,7 +172,7 @@ def open_known(
         If the memory limit cannot be read, or is too little.
     """
     with reporter.stage("Reading and checking records"):
-        connection = open_records(records, memory_limit=memory_limit, threads=threads)
+        connection = open_records(records, memory_limit=memory_limit)
         with _within(memory_limit):
             report = _standardised(connection, setup)
         raise_on_errors(report)

@@ -10,12 +10,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.review import review_figures, review_tables
-from pipeline.runs.model_dir import speaking_model
+from pipeline.runs.model_dir import EVALUATION, speaking_model
 from pipeline.runs.setup import Setup
 from pipeline.store import canonical_json, nominate, read_model, record_run, register, sha256
 
 EXPERIMENT = "mmrank"
-EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from pipeline.evaluate import batch_effects
 from pipeline.review import review_page, review_tables
 from pipeline.review.model_card import Statements
 from pipeline.runs.model_cards import card_name, card_pages, read_statements
-from pipeline.runs.model_dir import load_model
-from pipeline.store import read_predictions, read_text, replaced_folder, write_text
+from pipeline.runs.model_dir import EVALUATION, load_model, read_evaluation
+from pipeline.store import read_predictions, replaced_folder, write_text
 
 _TOLD = ("decision_id", "modality", "status", "overrides", "model_version")
 _ABOUT = "The tables of the review page beside this folder. Made anew with the page, which clears this folder.\n"
@@ -52,10 +51,10 @@ def write_review(
     said = read_statements(statements)
     loaded = load_model(model, workspace)
     own = loaded.adviser.model_version
-    evaluation = json.loads(read_text(loaded.directory.parent / "evaluation.json", ModelMismatchError))
+    evaluation = read_evaluation(loaded.directory)
     if evaluation["model_version"] != own:
         raise ModelMismatchError(
-            f"{loaded.directory.parent}/evaluation.json: model version {evaluation['model_version']}, wanted {own}. "
+            f"{loaded.directory.parent}/{EVALUATION}: model version {evaluation['model_version']}, wanted {own}. "
             "The evaluation belongs to another model; train again."
         )
     if against is not None:

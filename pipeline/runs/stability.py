@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import pandas as pd
 from sklearn.base import clone
@@ -13,7 +13,7 @@ from pipeline.evaluate.stability import Variation
 from pipeline.evaluate.weighing import outcome_weights, weighted_burden
 from pipeline.features import RefractoryDefinition, build
 from pipeline.learners import ModalityRanker
-from pipeline.runs.held_out import Decisions
+from pipeline.runs.held_out import Decisions, fit_again
 from pipeline.runs.reading import Known
 from pipeline.runs.setup import Setup
 
@@ -53,26 +53,38 @@ def learned_again(
         What was not done, and why.
     """
     wanted, learner = setup.config.settings.evaluation.stability, setup.config.settings.learner
-    found: list[Variation] = []
-    not_done: list[str] = []
+    results: list[Variation | str] = []
     for number in range(1, wanted.seeds + 1):
-        settings = learner.model_copy(update={"seed": learner.seed + _SEED_STEP * number})
+        again = clone(ranker).set_params(
+            settings=learner.model_copy(update={"seed": learner.seed + _SEED_STEP * number})
+        )
         label = f"Another seed ({number}): other folds, other trees"
-        _compare(ranker, decisions, {"settings": settings}, setup, ("seed", label), (found, not_done), advance)
+        results.append(_compared(ranker, again, decisions, setup, ("seed", label), advance))
     if not wanted.seeds:
-        not_done.append("Other seeds: switched off in the configuration.")
+        results.append("Other seeds: switched off in the configuration.")
+    results.append(_other_definition(known, setup, ranker, decisions, advance))
+    return (
+        tuple(result for result in results if isinstance(result, Variation)),
+        tuple(result for result in results if isinstance(result, str)),
+    )
+
+
+def _other_definition(
+    known: Known,
+    setup: Setup,
+    ranker: ModalityRanker,
+    decisions: Decisions,
+    advance: Callable[[int], None] | None,
+) -> Variation | str:
+    """Learn again by the other definition of refractory; return the variation, or why there is none."""
+    if not setup.config.settings.evaluation.stability.refractory:
+        return "The other definition of refractory: switched off in the configuration."
     definition = _OTHER[setup.config.settings.refractory_definition]
-    label = f"Refractory: {_DEFINITIONS[definition]}"
-    if not wanted.refractory:
-        not_done.append("The other definition of refractory: switched off in the configuration.")
-        return tuple(found), tuple(not_done)
     table = _rebuilt(known, setup, decisions, definition)
     if table.equals(decisions.features):
-        not_done.append("The other definition of refractory: it changes no feature of these decisions.")
-    else:
-        other = Decisions(table, decisions.labels, decisions.patients, decisions.is_impossible)
-        _compare(ranker, other, {}, setup, ("refractory", label), (found, not_done), advance)
-    return tuple(found), tuple(not_done)
+        return "The other definition of refractory: it changes no feature of these decisions."
+    named = ("refractory", f"Refractory: {_DEFINITIONS[definition]}")
+    return _compared(ranker, clone(ranker), replace(decisions, features=table), setup, named, advance)
 
 
 def _rebuilt(known: Known, setup: Setup, decisions: Decisions, definition: RefractoryDefinition) -> pd.DataFrame:
@@ -83,38 +95,25 @@ def _rebuilt(known: Known, setup: Setup, decisions: Decisions, definition: Refra
     return table.assign(site_id=decisions.features["site_id"])[list(decisions.features.columns)]
 
 
-def _compare(
+def _compared(
     ranker: ModalityRanker,
+    again: ModalityRanker,
     decisions: Decisions,
-    parameters: dict[str, Any],
     setup: Setup,
     named: tuple[str, str],
-    into: tuple[list[Variation], list[str]],
     advance: Callable[[int], None] | None,
-) -> None:
-    """Learn again and add the variation, or why there is none."""
+) -> Variation | str:
+    """Fit a clone and return the variation of a kind and label, or why there is none."""
     kind, label = named
-    again = clone(ranker).set_params(deploy=False, **parameters)
     try:
-        again.fit(
-            decisions.features,
-            decisions.labels["modality"],
-            decisions.labels,
-            groups=decisions.patients,
-            eligible=~decisions.is_impossible,
-            advance=advance,
-        )
+        fit_again(again.set_params(deploy=False), decisions, decisions.labels, advance)
     except NoOverlapError:
-        into[1].append(f"{label}: fewer than two modalities could be learned.")
-        return
+        return f"{label}: fewer than two modalities could be learned."
     if again.arms_ != ranker.arms_:
-        into[1].append(f"{label}: other modalities could be learned.")
-        return
+        return f"{label}: other modalities could be learned."
     targets = tuple(ranker.targets)
     rows = decisions.features.iloc[ranker.evidence_.rows]
     cost = weighted_burden(setup.config, targets, rows, ranker.arms_)
-    before, after = (
-        fitted.evidence_.committee_outcomes @ outcome_weights(setup.config, targets) - cost
-        for fitted in (ranker, again)
-    )
-    into[0].append(Variation(kind, label, before, after))
+    signed = outcome_weights(setup.config, targets)
+    before, after = (fitted.evidence_.committee_outcomes @ signed - cost for fitted in (ranker, again))
+    return Variation(kind, label, before, after)

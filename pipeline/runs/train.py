@@ -24,7 +24,7 @@ from pipeline.review.model_card import Statements
 from pipeline.runs.alike import learned_from
 from pipeline.runs.cards import EXAMPLE, example_card
 from pipeline.runs.held_out import FEWEST_EVENTS, Decisions, shuffled_run, temporal_run
-from pipeline.runs.model_dir import load_directory, save_model
+from pipeline.runs.model_dir import EVALUATION, load_directory, save_model
 from pipeline.runs.reading import Known, read_known, shard_of
 from pipeline.runs.registering import register_run
 from pipeline.runs.reporting import Reporter
@@ -126,7 +126,7 @@ def train(
         "refractory_definition": setup.config.settings.refractory_definition,
         "published": published,
     }
-    write_bytes(home / "evaluation.json", canonical_json(evaluation))
+    write_bytes(home / EVALUATION, canonical_json(evaluation))
     pages = write_page(home / "review.html", evaluation, statements)
     if not evaluation["learner"]["student"]["passed"]:
         raise GateError(
