@@ -1,0 +1,5 @@
+"""What does `python -m pipeline.cli` run?"""
+
+from pipeline.cli import main
+
+main()

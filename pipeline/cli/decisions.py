@@ -1,0 +1,93 @@
+"""Which words score decisions and explain them?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipeline.cli.options import (
+    DEFAULT_WORKSPACE,
+    Model,
+    Out,
+    Overrides,
+    Records,
+    Source,
+    Workspace,
+    console,
+    loaded_model,
+    progress,
+)
+
+
+def predict(
+    records: Records,
+    model: Model,
+    out: Out,
+    source: Source = None,
+    overrides: Overrides = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted batch.")] = False,
+    processes: Annotated[int | None, typer.Option(min=1, help="How many score; default: one per core.")] = None,
+    top_reasons: Annotated[
+        int | None, typer.Option(min=0, max=20, help="Features named as reasons; default: as the model is configured.")
+    ] = None,
+    explained: Annotated[
+        Literal["all", "top", "none"], typer.Option("--explain", help="Every modality, the first and why, or none.")
+    ] = "all",
+    kind: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="csv: lists as JSON text, no cell a formula.")
+    ] = "parquet",
+    memory: Annotated[str, typer.Option(help="For records and features, such as 2GB; the rest goes to disk.")] = "2GB",
+) -> None:
+    """Score records in a batch: ranked, explained and guarded Parquet."""
+    from pipeline.runs.predict import asked_detail, cores
+    from pipeline.runs.predict import predict as run
+    from pipeline.runs.screen import batch_shown
+
+    loaded = loaded_model(model, workspace, source)
+    batch = run(
+        records,
+        loaded,
+        out,
+        progress(),
+        overrides=overrides,
+        resume=resume,
+        detail=asked_detail(loaded, explained, top_reasons),
+        kind=kind,
+        processes=processes or cores(),
+        memory_limit=memory,
+    )
+    batch_shown(batch, console())
+
+
+def explain(
+    records: Records,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="The card; for several decisions a new folder of cards.")],
+    decision: Annotated[list[str] | None, typer.Option("--decision", help="decision_id; may be repeated.")] = None,
+    decisions: Annotated[Path | None, typer.Option("--decisions", help="File with one decision_id a line.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="A batch that `mmrank predict` wrote: all its decisions.")
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All decisions of the records.")] = False,
+    source: Source = None,
+    overrides: Overrides = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    show_identifiers: Annotated[bool, typer.Option(help="Print decision, patient and date on the card.")] = False,
+) -> None:
+    """Write a case card (HTML), or a folder of cards with an index for several decisions."""
+    from pipeline.runs.cards import asked_for, explain_case, explain_cases
+    from pipeline.runs.screen import case_shown
+
+    loaded = loaded_model(model, workspace, source)
+    options: dict[str, Any] = {"overrides": overrides, "show_identifiers": show_identifiers}
+    if decision and len(decision) == 1 and not (decisions or predictions or everyone):
+        case_shown(explain_case(records, loaded, decision[0], out, progress(), **options), console())
+        return console().print(f"card: {out}", markup=False)
+    if not (decision or decisions or predictions or everyone):
+        raise typer.BadParameter("give --decision, --decisions FILE, --predictions DIR or --all")
+    wanted = None if everyone else asked_for(decision or [], decisions, predictions, loaded)
+    count = explain_cases(records, loaded, wanted, out, progress(), **options)
+    console().print(f"cards: {count:,} in {out}, listed in {out / 'index.html'}", markup=False)
