@@ -46,16 +46,20 @@ class Baseline:
 
     def of(self, mutant: Mutant) -> list[str]:
         """Return the tests that run the line of a mutant (all, if none is known to), in the order to try them."""
-        own = f"/test_{Path(mutant.file).name}"
-        return self.ordered(self.lines.get(f"{mutant.file}:{mutant.line}", ()) or self.seconds, own)
+        return self.ordered(self.lines.get(f"{mutant.file}:{mutant.line}", ()) or self.seconds, mutant)
 
-    def ordered(self, tests: Iterable[str], own: str = "") -> list[str]:
+    def all_for(self, mutant: Mutant) -> list[str]:
+        """Return every test, in the order to try them: a line run at import is not known to be any test's."""
+        return self.ordered(self.seconds, mutant)
+
+    def ordered(self, tests: Iterable[str], mutant: Mutant) -> list[str]:
         """Return tests quickest first; a few of every file lead, more of the file named as the mutant's."""
+        own = f"/test_{Path(mutant.file).name}"
         quickest = sorted(tests, key=lambda test: (self.seconds[test], test))
         by_file: dict[str, list[str]] = {}
         for test in quickest:
             by_file.setdefault(test.split("::")[0], []).append(test)
-        leading = [test for file, each in by_file.items() for test in each[: 30 if own and own in file else SPREAD]]
+        leading = [test for file, each in by_file.items() for test in each[: 30 if own in file else SPREAD]]
         return [*leading, *[test for test in quickest if test not in set(leading)]]
 
     def within(self, tests: Sequence[str], seconds: float) -> list[str]:

@@ -217,7 +217,7 @@ def tried(folder: Path, mutant: Mutant, tests: Baseline, server: Any, patience: 
     server.send((mutant, tests.within(tests.of(mutant), patience)))
     became = str(server.recv())
     if became == SURVIVED and (not mutant.inside or f"{mutant.file}:{mutant.line}" in tests.at_import):
-        return replaced(folder, mutant, tests.within(tests.ordered(tests.seconds), patience))
+        return replaced(folder, mutant, tests.within(tests.all_for(mutant), patience))
     return became
 
 
