@@ -76,6 +76,12 @@ def explain(
     overrides: Overrides = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     show_identifiers: Annotated[bool, typer.Option(help="Print decision, patient and date on the card.")] = False,
+    tables: Annotated[
+        bool | None,
+        typer.Option(
+            "--tables/--no-tables", help="Tables as CSV and JSON beside the card; default: for one card, not for many."
+        ),
+    ] = None,
 ) -> None:
     """Write a case card (HTML), or a folder of cards with an index for several decisions."""
     from pipeline.runs.cards import asked_for, explain_case, explain_cases
@@ -83,6 +89,7 @@ def explain(
 
     loaded = loaded_model(model, workspace, source)
     options: dict[str, Any] = {"overrides": overrides, "show_identifiers": show_identifiers}
+    options |= {} if tables is None else {"tables": tables}
     if decision and len(decision) == 1 and not (decisions or predictions or everyone):
         case_shown(explain_case(records, loaded, decision[0], out, progress(), **options), console())
         return console().print(f"card: {out}", markup=False)

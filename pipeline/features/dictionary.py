@@ -38,10 +38,10 @@ def matrix_schema(spec: FeatureSpec, modalities: Iterable[Modality | str]) -> di
     """
     spelled = for_modalities(spec, modalities)
     fields = [dict(entry) for entry in _KEY_FIELDS] + [_field(entry) for entry in spelled.features]
-    for name, column in spelled.age_columns.items():
-        fields.append(
-            {"name": column, "type": "number", "x-unit": "days", "x-meaning": f"Age of {name} at the decision"}
-        )
+    for entry in spelled.features:
+        if entry.age_column is not None:
+            age = {"name": entry.age_column, "type": "number", "x-unit": "days", "x-meaning": entry.age_meaning}
+            fields.append(age)
     return {
         "one_row_per": ["decision_id"],
         "name": "feature_matrix",

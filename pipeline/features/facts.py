@@ -68,8 +68,8 @@ def catalogue(spec: FeatureSpec, drugs: DrugCatalogue, modalities: Iterable[Moda
             entry.name, entry.dtype, entry.unit, entry.categories, meaning, entry.max_age_days, entry.obtain
         )
         if entry.age_column is not None:
-            age = f"Days between {entry.name} and the decision"
-            facts[entry.age_column] = Fact(entry.age_column, "number", "days", (), age, None, entry.obtain, entry.name)
+            told = (entry.age_meaning, None, entry.obtain, entry.name)
+            facts[entry.age_column] = Fact(entry.age_column, "number", "days", (), *told)
     return facts
 
 

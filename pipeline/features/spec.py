@@ -106,6 +106,11 @@ class Feature(Declared):
         """Name of the column that holds the age of the value in days, where it ages."""
         return f"{self.name}_age_days" if self.max_age_days is not None else None
 
+    @property
+    def age_meaning(self) -> str:
+        """What the age column says, in words."""
+        return f"{self.meaning}: days between its record and the decision"
+
     def problems(self) -> list[str]:
         """Return what is wrong with this entry, one line each."""
         found = []
@@ -330,15 +335,17 @@ def for_modalities(spec: FeatureSpec, modalities: Iterable[Modality | str]) -> F
     ConfigError
         If an id is not a lower-case word with underscores.
     """
-    ids = sorted(entry if isinstance(entry, str) else entry.id for entry in modalities)
+    labels = dict(
+        (entry, entry.replace("_", " ")) if isinstance(entry, str) else (entry.id, entry.label) for entry in modalities
+    )
     spelled: list[Feature] = []
     problems: list[str] = []
     for entry in spec.features:
         if entry.kind != "wait" or entry.code is not None:
             spelled.append(entry)
             continue
-        for modality in ids:
-            changed = {"name": f"{entry.name}_{modality}", "code": modality, "meaning": f"{entry.meaning}: {modality}"}
+        for modality, label in sorted(labels.items()):
+            changed = {"name": f"{entry.name}_{modality}", "code": modality, "meaning": f"{entry.meaning} {label}"}
             feature = read_declared(Feature, {**entry.model_dump(), **changed}, f"modality '{modality}'", problems)
             spelled += [feature] if feature is not None else []
     raise_if(problems, "modalities")

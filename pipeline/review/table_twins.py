@@ -41,16 +41,32 @@ def review_tables(evaluation: Mapping[str, Any]) -> dict[str, str]:
         as `<11`, `masked` and `not estimated` stay. Small print under a cell has a column too. A CSV cell that a
         spreadsheet could take for a formula has an apostrophe before it.
     """
-    found = {}
+    found: dict[str, str] = {}
     for section in review_sections(evaluation):
         for number, (table, figure) in enumerate(_tables(section), start=1):
-            name = f"{section.anchor}-{number}"
-            heads, rows = _spread(table)
-            found[f"{name}.csv"] = csv_text([heads, *rows])
-            about = {"title": section.title, "figure": figure, "caption": table.caption}
-            document = {**about, "columns": heads, "rows": rows}
-            found[f"{name}.json"] = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+            found |= table_files(f"{section.anchor}-{number}", table, section.title, figure)
     return found
+
+
+def table_files(name: str, table: Table, title: str, figure: str | None = None) -> dict[str, str]:
+    """Return a table as CSV and as JSON, by file name; a column that only draws is left out.
+
+    Parameters
+    ----------
+    name : str
+        Of the files, without its ending.
+    table : Table
+    title : str
+        What the table tells.
+    figure : str or None
+        The figure that it says in numbers.
+    """
+    heads, rows = _spread(table)
+    document = {"title": title, "figure": figure, "caption": table.caption, "columns": heads, "rows": rows}
+    return {
+        f"{name}.csv": csv_text([heads, *rows]),
+        f"{name}.json": json.dumps(document, ensure_ascii=False, indent=1) + "\n",
+    }
 
 
 def _tables(section: Section) -> list[tuple[Table, str | None]]:
@@ -64,6 +80,8 @@ def _spread(table: Table) -> tuple[list[str], list[list[Value]]]:
     heads: list[str] = []
     spread: list[list[Value]] = [[] for _ in table.rows]
     for place, column in enumerate(table.columns):
+        if column.kind == "picture" and table.rows and not any(cells[place].text for cells in table.rows):
+            continue
         pieces = [dict(_pieces(cells[place], is_number=column.kind == "number")) for cells in table.rows]
         names = list(dict.fromkeys(name for cell in pieces for name in cell)) or [""]
         heads += [f"{column.label}{name}" for name in names]

@@ -14,15 +14,16 @@ from pipeline.evaluate.likeness import group_of
 from pipeline.explain import unweighed
 from pipeline.guardrails import Overrides, in_words, not_run, settling_facts
 from pipeline.ranker import personal_weights
-from pipeline.review import CaseCard, Settling, card_index, case_card, index_line
+from pipeline.review import CaseCard, Settling, card_index, card_tables, case_card, index_line
 from pipeline.runs.model_dir import Loaded
 from pipeline.runs.overriding import read_overrides
 from pipeline.runs.predict import advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
-from pipeline.store import new_folder, read_predictions, read_text, write_text
+from pipeline.store import new_folder, read_predictions, read_text, replaced_folder, write_text
 
 EXAMPLE = "example_case.html"
+_ABOUT = "The tables of the case card beside this folder: one person's values. Made anew with the card.\n"
 _WAITING = ("action_required", "indeterminate")
 
 
@@ -35,13 +36,32 @@ def explain_case(
     *,
     overrides: Path | None = None,
     show_identifiers: bool = False,
+    tables: bool = True,
 ) -> CaseCard:
     """Write the case card of one decision and return what it shows.
+
+    Parameters
+    ----------
+    records : path
+    loaded : Loaded
+    decision : str
+    out : path
+    reporter : Reporter
+    overrides : path or None
+        File of rules that clinicians set aside.
+    show_identifiers : bool
+    tables : bool
+        Whether its tables are written into `<card>-tables` too, as CSV and JSON.
+
+    Returns
+    -------
+    CaseCard
 
     Raises
     ------
     ConfigError
-        If the records hold no such decision (the identifier is not repeated in the message).
+        If the records hold no such decision (the identifier is not repeated in the message), or the folder of tables
+        holds anything that this did not write.
     RuleError
         If the file of overrides is wrong.
     """
@@ -56,7 +76,7 @@ def explain_case(
     with threadpool_limits(limits=1, user_api="blas"):
         advice = advice_for(known, loaded, chosen, aside)
     card = card_of(known, loaded, chosen, advice, show_identifiers=show_identifiers)
-    write_text(out, case_card(card))
+    _written(out, card, tables=tables)
     if overrides is not None:
         reporter.say(_set_aside(advice))
     return card
@@ -71,6 +91,7 @@ def explain_cases(
     *,
     overrides: Path | None = None,
     show_identifiers: bool = False,
+    tables: bool = False,
 ) -> int:
     """Write one case card per decision into a folder, and an index of them.
 
@@ -86,6 +107,8 @@ def explain_cases(
     overrides : path or None
         File of rules that clinicians set aside.
     show_identifiers : bool
+    tables : bool
+        Whether the tables of each are written into `<card>-tables` too, as CSV and JSON.
 
     Returns
     -------
@@ -119,11 +142,19 @@ def explain_cases(
             own = features.loc[[decision]]
             card = card_of(known, loaded, own, advice_for(known, loaded, own, aside), show_identifiers=show_identifiers)
             file = f"card-{number:04d}.html"
-            write_text(home / file, case_card(card))
+            _written(home / file, card, tables=tables)
             lines.append(index_line(file, card))
             advance(1)
     write_text(home / "index.html", card_index(lines, simulated=known.records.simulated))
     return len(lines)
+
+
+def _written(out: Path, card: CaseCard, *, tables: bool) -> None:
+    write_text(out, case_card(card))
+    if tables:
+        home = replaced_folder(out.with_name(f"{out.stem}-tables"), "ABOUT.txt", _ABOUT)
+        for name, text in card_tables(card).items():
+            write_text(home / name, text)
 
 
 def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | None, loaded: Loaded) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.records import RecordsReport
-from pipeline.review import CaseCard, deciders, in_display_order
+from pipeline.review import CaseCard, deciders, in_display_order, modality_badge, remarks, unrun_beside
 from pipeline.runs.demo import Journey
 from pipeline.runs.overriding import OverrideAccount
 from pipeline.runs.predict import Batch
@@ -77,7 +77,7 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"{row['suitability']:+.2f} ({row['suitability_low']:+.2f} to {row['suitability_high']:+.2f})"
 
 
-def _why(row: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str:
+def _why(row: Mapping[str, Any], card: CaseCard) -> str:
     status = str(row["status"])
     if status in ("blocked", "indeterminate"):
         return f"{'blocked by' if status == 'blocked' else 'undecided:'} {_rules_that_say(status, row)}"
@@ -88,7 +88,10 @@ def _why(row: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str
     if status == "too_few_cases":
         return "too few past cases to learn from"
     told = [item for item in row["reasons"] if item["feature"] not in ("all_other", "burden")][:3]
-    return "; ".join(_told(item, meanings) for item in told)
+    return "; ".join(
+        f"{card.fact(item['feature'])}: {card.value(item['feature'], item['value'])} ({item['contribution']:+.3f})"
+        for item in told
+    )
 
 
 def _rules_that_say(verdict: str, row: Mapping[str, Any]) -> str:
@@ -101,32 +104,21 @@ def _rules_that_say(verdict: str, row: Mapping[str, Any]) -> str:
     return ", ".join(rules[:_MOST_NAMED]) + more
 
 
-def _meaning(name: str, meanings: Mapping[str, tuple[str, str]]) -> str:
-    return meanings.get(name, (name, ""))[0]
-
-
-def _told(item: Mapping[str, Any], meanings: Mapping[str, tuple[str, str]]) -> str:
-    unit = meanings.get(item["feature"], ("", ""))[1]
-    if item["value"] is None:
-        value = "not known"
-    elif unit == "boolean":
-        value = "yes" if item["value"] == "1" else "no"
-    else:
-        value = f"{float(item['value']):.3g} {unit}".strip() if unit else str(item["value"])
-    return f"{_meaning(item['feature'], meanings)}: {value} ({item['contribution']:+.3f})"
-
-
 def case_shown(card: CaseCard, console: Console) -> None:
     """Show one decision: ranked modalities with interval and verdict, those without a rank, why, and what to obtain."""
     table = _table("rank", "modality", "suitability (90 %)", "status", "verdict")
     rows = in_display_order(card)
     for row in rows:
         rank = f"{row['rank']:.0f}" if row["status"] in ("ranked", "tied") else "-"
-        status, verdict = (str(row[name]).replace("_", " ") for name in ("status", "verdict"))
-        table.add_row(rank, card.modality(str(row["modality"])), _interval(row), status, verdict)
+        verdict = "; ".join(part for part in (modality_badge(row, card).word, unrun_beside(row, card)) if part)
+        table.add_row(
+            rank, card.modality(str(row["modality"])), _interval(row), str(row["status"]).replace("_", " "), verdict
+        )
     console.print(table)
+    for label, remark in remarks(rows, card):
+        console.print(f"  {label}: {remark}", markup=False)
     for row in rows:
-        told = [f"  {card.modality(str(row['modality']))}: {_why(row, card.feature_meanings)}", *_to_do(row, card)]
+        told = [f"  {card.modality(str(row['modality']))}: {_why(row, card)}", *_to_do(row, card)]
         told += [
             f"    set aside {entry['rule_id']} by {entry['by_role']}: {entry['reason']}" for entry in row["overrides"]
         ]

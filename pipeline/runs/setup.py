@@ -55,7 +55,12 @@ class Setup:
     @property
     def meanings(self) -> dict[str, tuple[str, str]]:
         """Feature to (meaning, unit), as people read it; the unit of a truth value is `boolean`."""
-        return {
+        ages = {
+            entry.age_column: (entry.age_meaning, "days")
+            for entry in self.spec.features
+            if entry.age_column is not None
+        }
+        return ages | {
             entry.name: (entry.meaning, "boolean" if entry.dtype == "boolean" else entry.unit or "")
             for entry in self.spec.features
         }

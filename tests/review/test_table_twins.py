@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from pipeline.review import review_page, review_sections, review_tables
+from pipeline.review import CaseCard, card_tables, case_card, review_page, review_sections, review_tables
 from pipeline.review.blocks import Figure, Table
 from tests.review.reading_back import read_page
 
@@ -93,3 +94,36 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_a_card_has_its_tables_as_files_that_say_what_the_card_says(card: CaseCard) -> None:
+    found = card_tables(card)
+    page = read_page(case_card(card))
+    order = pd.read_csv(io.StringIO(found["order.csv"])).set_index("Modality")
+    told = {card.modality(str(row["modality"])): row for row in card.rows}
+
+    assert {name.rsplit(".", 1)[1] for name in found} == {"csv", "json"}
+    assert set(order.index) == set(told)
+    for label, row in told.items():
+        said = order.loc[label, ["Suitability", "Suitability, low", "Suitability, high"]]
+        known = [row["suitability"], row["suitability_low"], row["suitability_high"]]
+        if known[0] is None:
+            assert said.iloc[0] == "not estimated"
+        else:
+            assert said.astype(float).tolist() == pytest.approx(known, abs=0.0051)
+    for name in (name for name in found if name.startswith("reasons-") and name.endswith(".csv")):
+        table = pd.read_csv(io.StringIO(found[name]))
+        row = next(row for row in card.rows if f"reasons-{row['modality']}.csv" == name)
+        assert table["Contribution"].sum() == pytest.approx(
+            row["suitability"] - row["baseline"], abs=0.0005 * len(table)
+        )
+        assert list(table.columns) == ["Fact and value", "Fact and value, detail", "Contribution"]
+    for fact in pd.read_csv(io.StringIO(found["missing.csv"]))["Fact"]:
+        assert fact in page.text
+
+
+def test_a_cards_tables_name_nobody_unless_the_page_would(card: CaseCard) -> None:
+    told = "".join(card_tables(replace(card, show_identifiers=False)).values())
+
+    assert card.decision_id not in told
+    assert str(card.decision_date) not in told
