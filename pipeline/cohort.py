@@ -168,7 +168,7 @@ def decision_points(
         If no decision is left.
     """
     connection.execute(
-        "create or replace temp table cohort_pool as "
+        "create or replace table cohort_pool as "
         "select d.decision_id, d.patient_id, d.decision_date, d.site_id, d.modality, d.product, "
         "d.treatment_start_date, n.prior_lines "
         "from decisions d join patients p on p.patient_id = d.patient_id "
@@ -178,11 +178,11 @@ def decision_points(
     left = _count(connection, "cohort_pool")
     for name, condition, reason in _filters(settings, modalities, cells, training=training):
         connection.execute(
-            "create or replace temp table cohort_kept as select d.* from cohort_pool d "
+            "create or replace table cohort_kept as select d.* from cohort_pool d "
             "join patients p on p.patient_id = d.patient_id "
             f"where {condition}"
         )
-        connection.execute("create or replace temp table cohort_pool as select * from cohort_kept")
+        connection.execute("create or replace table cohort_pool as select * from cohort_kept")
         kept = _count(connection, "cohort_pool")
         steps.append(Step(step=name, rows_in=left, rows_out=kept, reason=reason))
         left = kept
@@ -193,12 +193,12 @@ def decision_points(
             "Wanted at least 1; check decision dates, lines and the modality codes in the source configuration."
         )
     connection.execute(
-        "create or replace temp table decision_points as select decision_id, patient_id, decision_date, site_id, "
+        "create or replace table decision_points as select decision_id, patient_id, decision_date, site_id, "
         "modality, product, treatment_start_date from cohort_pool order by decision_id"
     )
     named = ", ".join(f"({literal(name)})" for name in modalities)
     connection.execute(
-        "create or replace temp table candidates as select d.decision_id, m.modality, a.available, "
+        "create or replace table candidates as select d.decision_id, m.modality, a.available, "
         "cast(a.wait_days as double) as wait_days "
         f"from decision_points d cross join (values {named}) as m(modality) "
         "left join availability a on a.decision_id = d.decision_id and a.modality = m.modality "

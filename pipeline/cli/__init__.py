@@ -9,9 +9,9 @@ import sys
 
 import typer
 
-from pipeline.cli.decisions import explain, predict
+from pipeline.cli.decisions import explain, features, predict
 from pipeline.cli.institution import check, demo, simulate
-from pipeline.cli.models import models, promote, review, train
+from pipeline.cli.models import models, monitor, promote, review, train
 from pipeline.cli.rules import docs, rules_check, rules_list
 from pipeline.errors import PipelineError
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, check, simulate, train, predict, explain, review, models, promote):
+for _command in (demo, check, simulate, train, predict, features, explain, review, monitor, models, promote):
     app.command()(_command)
 app.command(hidden=True)(docs)
 

@@ -39,13 +39,22 @@ def predict(
     kind: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="csv: lists as JSON text, no cell a formula.")
     ] = "parquet",
-    memory: Annotated[str, typer.Option(help="For records and features, such as 2GB; the rest goes to disk.")] = "2GB",
+    memory: Annotated[str, typer.Option(help="For queries over records, such as 2GB; the rest is on disk.")] = "512MB",
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(help="What scores; the same bytes. spark: see docs/integration.md.")
+    ] = "local",
+    master: Annotated[
+        str | None, typer.Option(help="Of Spark: local[4], spark://host:7077, yarn; default: as its own settings say.")
+    ] = None,
 ) -> None:
     """Score records in a batch: ranked, explained and guarded Parquet."""
+    from pipeline.runs.on_spark import Spark
     from pipeline.runs.predict import asked_detail, cores
     from pipeline.runs.predict import predict as run
     from pipeline.runs.screen import batch_shown
 
+    if master is not None and engine != "spark":
+        raise typer.BadParameter("--master belongs to --engine spark")
     loaded = loaded_model(model, workspace, source)
     batch = run(
         records,
@@ -58,8 +67,25 @@ def predict(
         kind=kind,
         processes=processes or cores(),
         memory_limit=memory,
+        spark=Spark(master, processes) if engine == "spark" else None,
     )
     batch_shown(batch, console())
+
+
+def features(
+    records: Records,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="A Parquet file; it holds identifiers and values.")],
+    source: Source = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    memory: Annotated[str, typer.Option(help="For queries over records, such as 2GB; the rest is on disk.")] = "512MB",
+) -> None:
+    """Write the table of features that MLflow serves a model on: one row per decision (docs/integration.md)."""
+    from pipeline.runs.serving import write_features
+
+    loaded = loaded_model(model, workspace, source)
+    count = write_features(records, loaded, out, progress(), memory_limit=memory)
+    console().print(f"{count:,} decisions in {out}", markup=False)
 
 
 def explain(

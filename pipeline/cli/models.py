@@ -19,8 +19,11 @@ from pipeline.cli.options import (
     Workspace,
     configured,
     console,
+    loaded_model,
     progress,
 )
+
+_MONITOR = Path("monitor.html")
 
 
 def train(
@@ -72,6 +75,28 @@ def review(
         found = compare_with(model, against, workspace, out, shown, records=records, show_identifiers=show_identifiers)
     write_review(model, workspace, out, predictions, statements, found)
     console().print(f"review: {out}", markup=False)
+
+
+def monitor(
+    records: Records,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="The page; the same goes beside it as JSON.")] = _MONITOR,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="First decision day that counts; default: the month after those learned from."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 15 if any check is an issue.")] = False,
+    source: Source = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Compare later decisions and what followed with training: drift, calibration, value; write a page."""
+    from pipeline.runs.monitoring import monitor as run
+    from pipeline.runs.shift_screen import shift_shown
+
+    found = run(records, loaded_model(model, workspace, source), out, progress(), since=since)
+    shift_shown(found, out, console())
+    if strict and found["verdict"]["result"] == "changed":
+        raise typer.Exit(15)
 
 
 def models(

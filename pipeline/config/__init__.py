@@ -8,6 +8,7 @@ from pipeline.config.settings import (
     LearnerConfig,
     OutcomeConfig,
     Settings,
+    ShiftConfig,
     StabilityConfig,
 )
 from pipeline.config.whole import Config, read_config
@@ -21,6 +22,7 @@ __all__ = [
     "LearnerConfig",
     "OutcomeConfig",
     "Settings",
+    "ShiftConfig",
     "StabilityConfig",
     "read_config",
 ]

@@ -207,6 +207,38 @@ class EvaluationConfig(Declared):
         return ranges
 
 
+class ShiftConfig(Declared):
+    """When have decisions changed so much since training that somebody should look? (docs/monitoring.md)
+
+    Attributes
+    ----------
+    bins : int
+        Most bins of a number, each of as many training decisions.
+    psi_watch, psi_issue : float
+        Population stability index that is worth a look, and that is an issue. 0.1 and 0.25 are the field's rule of
+        thumb, without a derivation.
+    missing_margin : float
+        Difference of the share missing that is an issue.
+    abstain_margin : float
+        Further share of people left without a rank for one reason, or of modalities outside experience.
+    calibration_margin : float
+        How far the mean prediction may be from what happened.
+    slope_low : float
+        Least calibration slope: below it the model sees differences that are not there.
+    false_alarm : float
+        Chance that any check of one run raises an issue where nothing has changed.
+    """
+
+    bins: int = Field(default=10, ge=2, le=50)
+    psi_watch: float = Field(default=0.10, gt=0, lt=5)
+    psi_issue: float = Field(default=0.25, gt=0, lt=5)
+    missing_margin: float = Field(default=0.10, gt=0, lt=1)
+    abstain_margin: float = Field(default=0.10, gt=0, lt=1)
+    calibration_margin: float = Field(default=0.10, gt=0, lt=1)
+    slope_low: float = Field(default=0.5, gt=0, lt=1)
+    false_alarm: float = Field(default=0.05, gt=0, lt=0.5)
+
+
 ROLES = (
     "treating haematologist",
     "transplant physician",
@@ -257,6 +289,7 @@ class Settings(Declared):
     learner: LearnerConfig = LearnerConfig()
     gates: GateConfig = GateConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    shift: ShiftConfig = ShiftConfig()
     override_roles: tuple[str, ...] = ROLES
     top_reasons: int = Field(default=8, ge=1, le=100)
 

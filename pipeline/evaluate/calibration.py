@@ -67,7 +67,8 @@ def slope_of(
     return slope, error, mean - slope * centre
 
 
-def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
+def bins_of(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
+    """Return observed by predicted in at most eight groups of at least 25 known outcomes, with 90 % ends."""
     known = np.flatnonzero(weight > 0)
     count = int(np.clip(len(known) // 25, 1, 8))
     order = known[np.argsort(predicted[known], kind="stable")]
@@ -139,7 +140,7 @@ def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) ->
         **slope_and_order(found, c_index),
         **in_the_large_told(in_the_large(predicted, observed, weight, groups) if enough else None),
         "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
-        "bins": _bins(predicted, observed, weight),
+        "bins": bins_of(predicted, observed, weight),
     }
 
 

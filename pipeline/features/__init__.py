@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipeline.features.derived import STATUSES, inputs_of
 from pipeline.features.dictionary import describe, matrix_schema
 from pipeline.features.facts import Fact, catalogue, facts
-from pipeline.features.matrix import KEYS, Gathered, build, gather, matrix_of, render
+from pipeline.features.matrix import KEYS, Gathered, build, framed, gather, matrix_of, render
 from pipeline.features.spec import (
     ExposureRules,
     Feature,
@@ -34,6 +34,7 @@ __all__ = [
     "describe",
     "facts",
     "for_modalities",
+    "framed",
     "gather",
     "inputs_of",
     "matrix_of",

@@ -6,7 +6,7 @@ from the columns of as many decisions as memory allows. The same functions serve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -115,7 +115,7 @@ def gather(
         known = " or ".join(get_args(RefractoryDefinition))
         raise ConfigError(f"refractory_definition: got '{refractory_definition}', wanted {known}.")
     spelled = for_modalities(spec, modalities)
-    connection.execute(f"create or replace temp table {POINTS_TABLE} as {_POINTS}")
+    connection.execute(f"create or replace table {POINTS_TABLE} as {_POINTS}")
     counted = f"select count(*), count(distinct decision_id) from {POINTS_TABLE}"
     rows, distinct = connection.execute(counted).fetchall()[0]
     if rows > distinct:
@@ -127,7 +127,7 @@ def gather(
     tables = []
     for kind, (text, names) in render(spelled, drugs, refractory_definition):
         connection.execute(
-            f"create or replace temp table feature_{kind} as select * from ({text}) as found order by decision_key"
+            f"create or replace table feature_{kind} as select * from ({text}) as found order by decision_key"
         )
         tables.append((f"feature_{kind}", names))
     return Gathered(connection, spelled, tuple(tables), int(rows))
@@ -155,15 +155,37 @@ def matrix_of(gathered: Gathered, chosen: str = EVERY) -> pd.DataFrame:
     columns: dict[str, Floats] = {}
     for table, names in gathered.tables:
         columns |= _filled(gathered.connection, table, names, chosen, keys)
+    return framed(spec, found, columns)
+
+
+def framed(spec: FeatureSpec, keys: pd.DataFrame, columns: Mapping[str, Floats]) -> pd.DataFrame:
+    """Return the feature matrix of decisions whose features, but scores, are known.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Spelled out for the modalities.
+    keys : DataFrame, one row per decision
+        Columns of `KEYS`.
+    columns : mapping of name to array (n,)
+        Every feature that is no score, a category as the place of its level, and every age; NaN unknown.
+
+    Raises
+    ------
+    ConfigError
+        If a score or one of its inputs is not known.
+    SchemaError
+        If a value that divides is 0 or less.
+    """
     typed = {entry.name: _typed(entry, columns[entry.name]) for entry in spec.features if entry.kind != "score"}
-    columns |= score_columns(spec, inputs_of(columns, typed.get("sex"), spec))
+    columns = {**columns, **score_columns(spec, inputs_of(columns, typed.get("sex"), spec))}
     ages = {name: pd.Series(columns[name], dtype="float64") for name in spec.age_columns.values()}
     ordered = {
         entry.name: typed[entry.name] if entry.name in typed else _typed(entry, columns[entry.name])
         for entry in spec.features
     }
-    text = {name: found[name].astype("str") for name in ("decision_id", "patient_id", "site_id")}
-    frame = pd.DataFrame({**text, "decision_date": found["decision_date"].astype("datetime64[us]")})[list(KEYS)]
+    text = {name: keys[name].astype("str") for name in ("decision_id", "patient_id", "site_id")}
+    frame = pd.DataFrame({**text, "decision_date": keys["decision_date"].astype("datetime64[us]")})[list(KEYS)]
     return pd.concat([frame, pd.DataFrame({**ordered, **ages}, index=frame.index)], axis=1)
 
 

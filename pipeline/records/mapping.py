@@ -270,4 +270,13 @@ def read_text_tables(
         if name.lower() not in used:
             message = f"{name}: no table of this name is read; it is ignored. Check the spelling if it should be."
             notes.findings.append(_whole("info", name, "", "unknown_table", 0, message))
+    _forget_extracts(connection)
     return frozenset(fed)
+
+
+def _forget_extracts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop the tables that were read, which are the size of the records, and those that nobody reads."""
+    held = {str(row[0]) for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    for name in extract_names(connection):
+        if f"extract_{name}" in held and name.lower() not in _BESIDE_RECORDS:
+            connection.execute(f"DROP TABLE {quoted('extract_' + name)}")

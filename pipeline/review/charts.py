@@ -129,7 +129,13 @@ def _axis(scale: Scale, y: float, axis: str) -> list[Markup]:
     return [*parts, words(0, y + 34, axis, "axis-title")]
 
 
-def bar_plot(title: str, rows: Sequence[tuple[str, Sequence[float | None]]], *, keys: Sequence[str]) -> Markup:
+def bar_plot(
+    title: str,
+    rows: Sequence[tuple[str, Sequence[float | None]]],
+    *,
+    keys: Sequence[str],
+    shown: Callable[[float | None], str] = lambda value: decimal(value, 3),
+) -> Markup:
     """Return labelled bars from zero; with two values per row the second bar is the thinner, hatched one."""
     most = max((value for _, values in rows for value in values if value is not None), default=0.0) or 1.0
     height = 28 + 9 * len(keys)
@@ -137,10 +143,10 @@ def bar_plot(title: str, rows: Sequence[tuple[str, Sequence[float | None]]], *, 
     for place, (label, values) in enumerate(rows):
         top = height * place
         parts.append(words(0, top + 14, shortened(label, _LABEL_LENGTH - 6), "label"))
-        parts.append(words(100, top + 14, " · ".join(decimal(value, 3) for value in values), "tick", "end"))
+        parts.append(words(100, top + 14, " · ".join(shown(value) for value in values), "tick", "end"))
         for nth, value in enumerate(values):
             y = top + 20 + 9 * nth
-            told = f"{keys[nth]}: {decimal(value, 3)}"
+            told = f"{keys[nth]}: {shown(value)}"
             parts.append(box(0, y, 100, 7, "bar-track"))
             parts.append(box(0, y, 100 * abs(value or 0.0) / most, 7, f"bar bar-{nth}", told))
     return drawing(title, height * max(len(rows), 1), parts)

@@ -80,7 +80,8 @@ def _calibration_table(evaluation: Mapping[str, Any], entries: list[Mapping[str,
         )
     labels = ("Decisions", "Observed less predicted", "Slope (interval)", "C-index (interval)", "Brier")
     heads = columns(("Outcome, modality", *labels), numbers=labels)
-    return Table("One row per outcome and modality, out of fold", heads, tuple(lines), stacked=True)
+    judged = text_in(evaluation.get("judged_on")) or "out of fold"
+    return Table(f"One row per outcome and modality, {judged}", heads, tuple(lines), stacked=True)
 
 
 def _off_by(entry: Mapping[str, Any]) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from lightgbm.basic import LightGBMError
 
 from pipeline.advice import Adviser
 from pipeline.errors import DamagedModelError, ModelMismatchError
@@ -33,7 +36,8 @@ class Loaded:
     adviser : Adviser
     setup : Setup
     about : mapping
-        Title, simulated flag, training counts per modality, typical values and people alike.
+        Title, simulated flag, training counts per modality, typical values, people alike, and the profile of the
+        training decisions (`reference`).
     directory : Path
     """
 
@@ -72,10 +76,18 @@ def load_model(reference: str, workspace: Path) -> Loaded:
 
 
 def load_directory(directory: Path) -> Loaded:
-    """Return the model of a directory, verified."""
+    """Return the model of a directory, verified.
+
+    Raises
+    ------
+    DamagedModelError
+        As `load_model`, and if files that fit their manifest cannot be read.
+    """
     files = read_model(directory)
-    model = speaking_model(directory, files)
-    setup = setup_of(json.loads(files[CONFIGURATION])["texts"], "model configuration")
+    with _legible(directory):
+        model = speaking_model(directory, files)
+        setup = setup_of(json.loads(files[CONFIGURATION])["texts"], "model configuration")
+        about: Mapping[str, Any] = json.loads(files[ABOUT])
     adviser = Adviser(
         model=model,
         config=setup.config,
@@ -83,7 +95,19 @@ def load_directory(directory: Path) -> Loaded:
         model_version=version_of(files),
         ruleset_version=setup.rules.digest[:16],
     )
-    return Loaded(adviser=adviser, setup=setup, about=json.loads(files[ABOUT]), directory=directory)
+    return Loaded(adviser=adviser, setup=setup, about=about, directory=directory)
+
+
+@contextmanager
+def _legible(directory: Path) -> Iterator[None]:
+    """Say in one sentence that verified files cannot be read: their manifest was made to fit, or another wrote them."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, EOFError, BadZipFile, LightGBMError) as problem:
+        raise DamagedModelError(
+            f"{directory}: its files fit their manifest but cannot be read ({type(problem).__name__}): it was changed "
+            "with them, or another program wrote them. Take the model from its registry or train it again."
+        ) from None
 
 
 def read_evaluation(directory: Path) -> dict[str, Any]:

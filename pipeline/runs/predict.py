@@ -7,9 +7,10 @@ not grow with their number.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,14 +19,18 @@ from pipeline.errors import ModelMismatchError
 from pipeline.guardrails import Overrides
 from pipeline.prediction_rows import Detail, Extent
 from pipeline.runs.model_dir import Loaded
+from pipeline.runs.on_spark import Divided, Spark, refuse_missing, scored_on_spark
 from pipeline.runs.overriding import OverrideAccount, account_of, read_overrides
-from pipeline.runs.reading import Known, Reading, open_known, shard_of
+from pipeline.runs.reading import Known, Reading, open_cohort, open_known, shard_of
 from pipeline.runs.reporting import Reporter
+from pipeline.runs.shifting import Watch, beside, read_shift, shift_of
+from pipeline.runs.spark_parts import Parcels
 from pipeline.runs.workers import Scoring, Task, scored
 from pipeline.store import BatchWriter, Kind
 
 DECISIONS_PER_PART = 5000
-MEMORY_LIMIT = "2GB"
+_ABOUT = ("model_version", "records_digest", "simulated")
+MEMORY_LIMIT = "512MB"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Batch:
         Of all parts, those of an earlier run included.
     overrides : OverrideAccount or None
         None where no file of overrides was given.
+    shift : mapping
+        How the decisions differ from those that the model learned from; `_shift.json`.
     """
 
     out: Path
@@ -48,6 +55,7 @@ class Batch:
     parts: int
     statuses: dict[str, int]
     overrides: OverrideAccount | None = None
+    shift: Mapping[str, Any] = field(default_factory=dict)
 
 
 def predict(
@@ -63,6 +71,7 @@ def predict(
     kind: Kind = "parquet",
     processes: int = 1,
     memory_limit: str = MEMORY_LIMIT,
+    spark: Spark | None = None,
 ) -> Batch:
     """Score every decision of the records; outcomes are never read.
 
@@ -87,6 +96,8 @@ def predict(
         How many score, each in one thread; the bytes written are the same for any number. 1: this one.
     memory_limit : str
         For records and features; what does not fit spills to a private temporary folder.
+    spark : Spark or None
+        The cluster that scores in place of processes; the bytes written are the same.
 
     Returns
     -------
@@ -98,8 +109,8 @@ def predict(
         As their messages say.
     """
     aside = read_overrides(overrides, loaded.setup)
-    reading = open_known(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
-    _refuse_other_kind(reading, loaded)
+    reading = _read(records, loaded, reporter, memory_limit, spark)
+    refuse_other_kind(reading, loaded)
     asked = detail or configured_detail(loaded.adviser)
     identity = {
         "model_version": loaded.adviser.model_version,
@@ -119,19 +130,27 @@ def predict(
         BatchWriter(out, identity=identity, decisions_per_part=decisions_per_part, kind=kind, resume=resume) as writer,
         reporter.stage("Scoring decisions", reading.decisions - writer.decisions) as advance,
     ):
-        tasks = _tasks(reading, aside, decisions_per_part, writer.done_parts)
-        left = parts - len(writer.done_parts)
+        watch = Watch(loaded)
+        divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
+        if isinstance(reading, Parcels):
+            done = scored_on_spark(reading, aside, scoring, watch, divided, spark or Spark())
+        else:
+            tasks = _tasks(reading, aside, decisions_per_part, writer.done_parts, watch)
+            done = scored(tasks, scoring, loaded.adviser, min(processes, parts - len(writer.done_parts)))
         try:
-            for number, part in scored(tasks, scoring, loaded.adviser, min(processes, left)):
+            for number, part in done:
                 writer.write_part(number, part)
                 advance(part.decisions)
         except KeyboardInterrupt:
             reporter.say(f"stopped: {len(writer.done_parts)} of {parts} parts stand; go on with --resume")
             raise
-        writer.finish(parts)
         statuses = writer.statuses
+        if not writer.finished:
+            now = watch.now(reading.people, statuses, writer.abstained)
+            writer.finish(parts, beside(shift_of(watch, now, {key: identity[key] for key in _ABOUT})))
     modalities = len(loaded.setup.config.modalities)
-    return Batch(out, reading.decisions, modalities * reading.decisions, parts, statuses, account)
+    rows = modalities * reading.decisions
+    return Batch(out, reading.decisions, rows, parts, statuses, account, read_shift(out))
 
 
 def advice_for(known: Known, loaded: Loaded, features: pd.DataFrame, overrides: Overrides) -> Advice:
@@ -152,19 +171,34 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tasks(reading: Reading, overrides: Overrides, size: int, done: Collection[int]) -> Iterator[Task]:
-    """Yield the number and the tables of each part that is not done, read when it is asked for."""
+def _tasks(reading: Reading, overrides: Overrides, size: int, done: Collection[int], watch: Watch) -> Iterator[Task]:
+    """Yield the number and the tables of each part that is not done, read when it is asked for; all are counted."""
     for number, start in enumerate(range(0, reading.decisions, size)):
-        if number not in done:
-            known = reading.part(start, start + size)
-            yield number, shard_of(known, known.features, known.facts, overrides)
+        if number in done:
+            watch.see(reading.features(start, start + size))
+            continue
+        known = reading.part(start, start + size)
+        watch.see(known.features)
+        yield number, shard_of(known, known.features, known.facts, overrides)
 
 
-def _refuse_other_kind(reading: Reading, loaded: Loaded) -> None:
+def _read(
+    records: Path, loaded: Loaded, reporter: Reporter, memory_limit: str, spark: Spark | None
+) -> Reading | Parcels:
+    """Return the records with what was known at each decision, or with what each part on Spark takes along."""
+    if spark is None:
+        return open_known(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
+    refuse_missing()
+    opened = open_cohort(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
+    return Parcels(opened, loaded.setup)
+
+
+def refuse_other_kind(reading: Reading | Parcels, loaded: Loaded, command: str = "predict") -> None:
+    """Refuse simulated records for a model of real ones, or the other way round, with a ModelMismatchError."""
     if reading.records.simulated != bool(loaded.about["simulated"]):
         kinds = {True: "simulated", False: "real"}
         raise ModelMismatchError(
-            f"predict: the model was trained on {kinds[bool(loaded.about['simulated'])]} records and these are "
+            f"{command}: the model was trained on {kinds[bool(loaded.about['simulated'])]} records and these are "
             f"{kinds[reading.records.simulated]}. A simulated institution is a demonstration, never evidence; "
             "train on records of the same kind."
         )

@@ -77,6 +77,23 @@ def check_records(records: Path, setup: Setup) -> tuple[RecordsReport, dict[str,
 
 
 @dataclass(frozen=True)
+class Opened:
+    """Records read to the contract, and who decides in them.
+
+    Attributes
+    ----------
+    connection : DuckDBPyConnection
+        Holds the typed tables, `decision_points` and `candidates`.
+    records : RecordsReport
+    cohort : CohortReport
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    records: RecordsReport
+    cohort: CohortReport
+
+
+@dataclass(frozen=True)
 class Reading:
     """Records read to the contract, with what was known at each decision kept as tables.
 
@@ -99,13 +116,23 @@ class Reading:
         """How many decisions the cohort has."""
         return self.gathered.decisions
 
+    @property
+    def people(self) -> int:
+        """How many patients these decisions are of."""
+        counted = self.connection.execute(f"select count(distinct patient_id) from {POINTS_TABLE}").fetchall()
+        return int(counted[0][0])
+
+    def features(self, start: int, stop: int) -> pd.DataFrame:
+        """Return the features alone of the decisions of some places, as `part` counts them."""
+        return matrix_of(self.gathered, _between(start, stop))
+
     def every(self) -> Known:
         """Return what was known at every decision."""
         return self._known(EVERY)
 
     def part(self, start: int, stop: int) -> Known:
         """Return what was known at the decisions of some places in `decision_id` order, from 0, the last left out."""
-        return self._known(f"decision_key > {int(start)} and decision_key <= {int(stop)}")
+        return self._known(_between(start, stop))
 
     def of(self, decisions: Collection[str]) -> Known:
         """Return what was known at those of some decisions that are in the cohort."""
@@ -131,6 +158,10 @@ class Reading:
         query = f"select * exclude (decision_key) from keyed_{name} where {chosen} order by decision_key{order}"
         frame = self.connection.execute(query).df()
         return frame.astype({column: "str" for column in _TEXTS if column in frame})
+
+
+def _between(start: int, stop: int) -> str:
+    return f"decision_key > {int(start)} and decision_key <= {int(stop)}"
 
 
 _TEXTS = ("decision_id", "patient_id", "site_id", "modality", "product", "outcome")
@@ -171,36 +202,55 @@ def open_known(
     ConfigError
         If the memory limit cannot be read, or is too little.
     """
+    opened = open_cohort(records, setup, training=training, reporter=reporter, memory_limit=memory_limit)
+    with reporter.stage("Building features as of each decision date"), within(memory_limit):
+        return known_of(opened, setup)
+
+
+def open_cohort(
+    records: Path,
+    setup: Setup,
+    *,
+    training: bool,
+    reporter: Reporter,
+    memory_limit: str | None = None,
+) -> Opened:
+    """Return the records, read and checked, with who decides in them; arguments and errors as of `open_known`."""
     with reporter.stage("Reading and checking records"):
         connection = open_records(records, memory_limit=memory_limit)
-        with _within(memory_limit):
+        with within(memory_limit):
             report = _standardised(connection, setup)
-        raise_on_errors(report)
-    with reporter.stage("Building features as of each decision date"), _within(memory_limit):
-        config = setup.config
-        wanted, cells = config.settings.cohort, cell_therapy(config)
-        cohort = decision_points(connection, wanted, config.modality_ids, training=training, cells=cells)
-        definition = config.settings.refractory_definition
-        gathered = gather(connection, setup.spec, config.drugs, config.modalities, definition)
-        selected = {"decision_points": "*", "candidates": "*", "preferences": "decision_id, outcome, weight"}
-        for name, order in _KEYED.items():
-            connection.execute(
-                f"create or replace temp table keyed_{name} as select k.decision_key, t.* from "
-                f"(select {selected[name]} from {name}) t join {POINTS_TABLE} k on k.decision_id = t.decision_id "
-                f"order by k.decision_key{order}"
-            )
-    return Reading(connection, report, cohort, gathered)
+            raise_on_errors(report)
+            wanted, cells = setup.config.settings.cohort, cell_therapy(setup.config)
+            modalities = setup.config.modality_ids
+            cohort = decision_points(connection, wanted, modalities, training=training, cells=cells)
+    return Opened(connection, report, cohort)
+
+
+def known_of(opened: Opened, setup: Setup) -> Reading:
+    """Return what was known at each decision of opened records."""
+    config, connection = setup.config, opened.connection
+    definition = config.settings.refractory_definition
+    gathered = gather(connection, setup.spec, config.drugs, config.modalities, definition)
+    selected = {"decision_points": "*", "candidates": "*", "preferences": "decision_id, outcome, weight"}
+    for name, order in _KEYED.items():
+        connection.execute(
+            f"create or replace table keyed_{name} as select k.decision_key, t.* from "
+            f"(select {selected[name]} from {name}) t join {POINTS_TABLE} k on k.decision_id = t.decision_id "
+            f"order by k.decision_key{order}"
+        )
+    return Reading(connection, opened.records, opened.cohort, gathered)
 
 
 @contextmanager
-def _within(memory_limit: str | None) -> Iterator[None]:
-    """Say in one sentence that a query did not fit into memory."""
+def within(memory_limit: str | None) -> Iterator[None]:
+    """Raise a ConfigError, in one sentence, where a query does not fit into memory."""
     try:
         yield
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.IOException):
         raise ConfigError(
-            f"records: a query needs more than {memory_limit or 'the memory there is'}. Give more with --memory, or a "
-            "temporary folder (TMPDIR) with more room."
+            f"records: a query needs more than {memory_limit or 'the memory there is'}, or than the disk. Give more "
+            "with --memory, or a temporary folder (TMPDIR) with more room."
         ) from None
 
 

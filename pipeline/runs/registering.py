@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.review import review_figures, review_tables
-from pipeline.runs.model_dir import EVALUATION, speaking_model
+from pipeline.runs.model_dir import EVALUATION, load_directory, speaking_model
+from pipeline.runs.serving import flavour_of
 from pipeline.runs.setup import Setup
 from pipeline.store import canonical_json, nominate, read_model, record_run, register, sha256
 
@@ -73,6 +74,7 @@ def register_run(
         figures=review_figures(evaluation),
         documents={EVALUATION: canonical_json(dict(evaluation)).decode(), **pages, **tables},
         tags={f"mmrank.{key}": value for key, value in _facts(evaluation).items()},
+        flavour=flavour_of(load_directory(home / "model")),
     )
     facts = _facts(evaluation) | {"evaluation": evaluation_digest(evaluation)}
     version = register(workspace, run_id, facts=facts)

@@ -16,6 +16,8 @@ from pipeline.review import CaseCard, deciders, in_display_order, modality_badge
 from pipeline.runs.demo import Journey
 from pipeline.runs.overriding import OverrideAccount
 from pipeline.runs.predict import Batch
+from pipeline.runs.shift_screen import shift_shown
+from pipeline.runs.shifting import PAGE
 from pipeline.runs.train import Trained
 
 _MOST_NAMED = 3
@@ -193,6 +195,7 @@ def batch_shown(batch: Batch, console: Console) -> None:
         console.print(f"statuses: {listed}", markup=False)
     if batch.overrides is not None:
         _overrides_shown(batch.overrides, console)
+    shift_shown(batch.shift, batch.out / PAGE, console)
 
 
 def _overrides_shown(found: OverrideAccount, console: Console) -> None:

@@ -30,6 +30,7 @@ from pipeline.runs.registering import register_run
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.reviews import write_page
 from pipeline.runs.setup import Setup
+from pipeline.runs.shifting import REFERENCE, reference_of
 from pipeline.runs.stability import learned_again
 from pipeline.schema import Step
 from pipeline.store import (
@@ -113,6 +114,7 @@ def train(
     with reporter.stage("Evaluating"), threadpool_limits(limits=1, user_api="blas"):
         evaluation = evaluate(material)
     about = _about(known, setup, ranker) | learned_from(setup, ranker.model_, material)
+    about[REFERENCE] = reference_of(setup, ranker.model_, material, calendar=known.records.calendar)
     version_saved = save_model(home / "model", ranker.model_, setup, about)
     evaluation |= {
         "title": setup.config.settings.title,

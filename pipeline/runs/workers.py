@@ -145,8 +145,12 @@ def _by_workers(tasks: Iterator[Task], scoring: Scoring, processes: int) -> Iter
 
 
 def _started(scoring: Scoring, processes: int) -> dict[Any, BaseProcess]:
-    """Return fresh interpreters by the pipe to each; nothing of this process, locks included, is inherited."""
-    context = get_context("spawn")
+    """Return processes by the pipe to each; nothing of this one, locks included, is inherited.
+
+    They are forked from a fresh interpreter that has read the program once, which is most of what a start costs.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     workers: dict[Any, BaseProcess] = {}
     for _ in range(processes):
         here, there = context.Pipe()

@@ -1,8 +1,8 @@
 """Which rows break the contract, how many, and at which ordinals?
 
 Checks run in DuckDB on a *stage* table: per column its typed reading under the column's
-name and its text under `text:<name>`, plus `row_ordinal`. One scan per table answers every
-row rule. A finding holds counts and ordinals, never a value or an identifier.
+name and, where it is no text, what could not be read under `text:<name>`, plus `row_ordinal`. One scan
+per table answers every row rule. A finding holds counts and ordinals, never a value or an identifier.
 """
 
 from __future__ import annotations
@@ -120,22 +120,23 @@ _WANTED = {
 
 
 def _field_checks(field: FieldSpec) -> list[_Check]:
-    value, text = quoted(field.name), quoted(f"text:{field.name}")
-    unreal = not_finite(text, field)
+    value, unread = quoted(field.name), quoted(f"text:{field.name}")
+    unreal = not_finite(unread, field)
     checks = []
     if field.constraints.required:
         words = "are empty. A value is required; complete it, or leave the row out and say so in the source."
-        checks.append(_Check("error", field.name, "required", f"({text} IS NULL OR {unreal})", words))
+        empty = f"{value} IS NULL" if field.type == "string" else f"({value} IS NULL AND {unread} IS NULL)"
+        checks.append(_Check("error", field.name, "required", f"({empty} OR {unreal})", words))
     elif unreal != "false":
         words = "hold NaN, an infinity or NaT; they are read as empty. Export an empty cell instead."
         checks.append(_Check("info", field.name, "not_finite", unreal, words))
     if field.type != "string":
-        broken = f"({text} IS NOT NULL AND {value} IS NULL AND NOT {unreal})"
+        broken = f"({unread} IS NOT NULL AND NOT {unreal})"
         words = f"cannot be read. Wanted {_WANTED[field.type]}; mend the file, or map the column in the source."
         checks.append(_Check("error", field.name, "type", broken, words))
     else:
         words = f"are longer than {LONGEST_TEXT:,} characters. The file looks damaged or shifted; export it again."
-        checks.append(_Check("error", field.name, "length", f"length({text}) > {LONGEST_TEXT}", words))
+        checks.append(_Check("error", field.name, "length", f"length({value}) > {LONGEST_TEXT}", words))
     if field.constraints.enum:
         listed = ", ".join(literal(word) for word in field.constraints.enum)
         words = f"hold another value than {', '.join(field.constraints.enum)}. Map local values in the source."

@@ -39,12 +39,14 @@ from pipeline.store.files import (
 from pipeline.store.locks import acquire, release
 from pipeline.store.prediction_tables import Kind, Part, part_of, predictions_schema
 
-FORMAT = 2
+FORMAT = 3
 LOCK, UNFINISHED, MANIFEST, SUCCESS = "_lock", "_unfinished", "_manifest.json", "_SUCCESS"
 PARTS, PROGRESS = "parts", "progress.json"
+BESIDE = ("_shift.json", "_shift.html")
+"""What may be written beside the parts; pandas and pyarrow skip names that begin with an underscore."""
 MOST_PARTS = 100_000
 _PART = re.compile(r"part-\d{5}\.(parquet|csv)")
-_TEMPORARY = re.compile(r"__(manifest\.json|SUCCESS)\..*\.tmp")
+_TEMPORARY = re.compile(r"__(manifest\.json|SUCCESS|shift\.json|shift\.html)\..*\.tmp")
 
 
 class BatchWriter:
@@ -69,7 +71,8 @@ class BatchWriter:
         Parts that are on the disk and need not be scored again.
     decisions : int
     statuses : dict of status to count of rows
-        Both of the parts that are on the disk.
+    abstained : dict of abstain reason to count of rows
+        All of the parts that are on the disk.
     finished : bool
         The whole batch stands already; there is nothing to do.
 
@@ -122,9 +125,17 @@ class BatchWriter:
     @property
     def statuses(self) -> dict[str, int]:
         """Rows of each status, over the parts that are on the disk."""
+        return self._counted("statuses")
+
+    @property
+    def abstained(self) -> dict[str, int]:
+        """Rows of each abstain reason, over the parts that are on the disk."""
+        return self._counted("abstained")
+
+    def _counted(self, key: str) -> dict[str, int]:
         counts: Counter[str] = Counter()
         for part in self._parts.values():
-            counts.update(part["statuses"])
+            counts.update(part[key])
         return dict(counts)
 
     def write_part(self, index: int, part: Part) -> None:
@@ -154,7 +165,7 @@ class BatchWriter:
             raise PipelineError(f"{path}: read back other bytes than were written. Mend the disk, then resume.")
         self._parts[name] = {
             "bytes": len(part.content), "decisions": part.decisions, "rows": part.rows, "sha256": digest,
-            "statuses": dict(part.statuses), "ends": part.ends,
+            "statuses": dict(part.statuses), "abstained": dict(part.abstained), "ends": part.ends,
         }  # fmt: skip
         try:
             self._note_progress()
@@ -162,13 +173,15 @@ class BatchWriter:
             del self._parts[name]
             raise
 
-    def finish(self, parts: int) -> Path:
-        """Publish the batch: manifest, parts, `_SUCCESS`, in this order.
+    def finish(self, parts: int, beside: Mapping[str, bytes] | None = None) -> Path:
+        """Publish the batch: what stands beside it, manifest, parts, `_SUCCESS`, in this order.
 
         Parameters
         ----------
         parts : int
             How many parts the batch has; 0 gives one empty part, so that a reader finds the columns.
+        beside : mapping of file name to bytes, or None
+            Names of `BESIDE`.
 
         Returns
         -------
@@ -178,7 +191,8 @@ class BatchWriter:
         Raises
         ------
         ValueError
-            If a part is missing or not of this batch, or decisions are not in order across parts.
+            If a part is missing or not of this batch, decisions are not in order across parts, or something else is
+            to stand beside them.
         PipelineError
             If the disk fails; resume then publishes.
         """
@@ -192,6 +206,10 @@ class BatchWriter:
                 f"batch: got {len(self.done_parts & wanted)} of {len(wanted)} parts; write the others first"
             )
         self._check_order()
+        if strangers := sorted(set(beside or {}) - set(BESIDE)):
+            raise ValueError(f"batch: {', '.join(strangers)}: wanted only {', '.join(BESIDE)} beside the parts")
+        for name, bytes_beside in sorted((beside or {}).items()):
+            write_bytes(self._out / name, bytes_beside)
         # The first and last decision of a part are noted while it matters; the manifest holds no identifier.
         parts_told = {name: {key: part[key] for key in part if key != "ends"} for name, part in self._parts.items()}
         manifest = {"format": FORMAT, "identity": self._identity, "parts": parts_told, **self._totals()}
@@ -227,7 +245,7 @@ class BatchWriter:
         published = SUCCESS in names
         begun = (self._unfinished / PROGRESS).exists()
         moved = {name for name in names if _PART.fullmatch(name)} if published or begun else set()
-        if names - moved - ({UNFINISHED, MANIFEST, SUCCESS} if published or begun else {UNFINISHED}):
+        if names - moved - ({UNFINISHED, MANIFEST, SUCCESS, *BESIDE} if published or begun else {UNFINISHED}):
             raise ConfigError(
                 f"{self._out}: got a folder with {len(names)} entries that are no batch, wanted a new or empty one. "
                 "Choose another folder."

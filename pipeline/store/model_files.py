@@ -201,8 +201,10 @@ def _regular_bytes(path: Path, size: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise DamagedModelError(f"{path.parent}: {path.name} is not a readable, regular file. {_MEND}") from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise DamagedModelError(f"{path.parent}: {path.name} is not a readable, regular file. {_MEND}")
     with os.fdopen(handle, "rb") as stream:
-        return stream.read(size + 1)
+        # A manifest may claim any size; no more memory is asked for than the file has bytes.
+        return stream.read(min(size, found.st_size) + 1)

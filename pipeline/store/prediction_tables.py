@@ -41,6 +41,7 @@ class Part:
     kind : {'parquet', 'csv'}
     decisions, rows : int
     statuses : mapping of status to count of rows
+    abstained : mapping of abstain reason to count of rows
     ends : list of str
         The first and the last decision_id; empty where there is none.
     """
@@ -50,6 +51,7 @@ class Part:
     decisions: int
     rows: int
     statuses: Mapping[str, int]
+    abstained: Mapping[str, int]
     ends: list[str]
 
 
@@ -106,16 +108,20 @@ def part_of(rows: pa.Table, kind: Kind = "parquet") -> Part:
         If the rows break the predictions contract.
     """
     table = prediction_table(rows)
-    counted = pc.value_counts(table["status"]).to_pylist()
     ids = table["decision_id"]
     return Part(
         content=parquet_bytes(table) if kind == "parquet" else csv_bytes(table),
         kind=kind,
         decisions=pc.count_distinct(ids).as_py(),
         rows=table.num_rows,
-        statuses={entry["values"]: entry["counts"] for entry in counted},
+        statuses=_counted(table["status"]),
+        abstained=_counted(table["abstain_reason"].drop_null()),
         ends=[ids[0].as_py(), ids[-1].as_py()] if len(ids) else [],
     )
+
+
+def _counted(values: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

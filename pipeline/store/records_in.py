@@ -12,9 +12,6 @@ import csv
 import gzip
 import json
 import re
-import shutil
-import tempfile
-import weakref
 import zlib
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -23,8 +20,9 @@ from typing import Any, Literal
 
 import duckdb
 
-from pipeline.errors import ConfigError, PipelineError, SchemaError
+from pipeline.errors import PipelineError, SchemaError
 from pipeline.store.files import decoded, file_sha256, read_bytes
+from pipeline.store.private_database import private_database
 
 ORDINAL = "row_ordinal"
 MANIFEST = "manifest.json"
@@ -92,7 +90,7 @@ def open_records(
     """
     source = Path(path)
     manifest = _manifest(source)
-    connection = _private_database(memory_limit, threads)
+    connection = private_database(memory_limit, threads)
     try:
         extracts = _extracts(source, connection)
         seen: dict[str, str] = {}
@@ -135,7 +133,7 @@ def read_table_rows(path: str | Path) -> list[dict[Hashable, Any]]:
     kind = _kind(place)
     if kind is None:
         raise SchemaError(f"{place}: got no CSV or Parquet file. Check the path.")
-    connection = _private_database(None, None)
+    connection = private_database(None, None)
     try:
         extract = _csv_extract(place) if kind == "csv" else _parquet_extract(place, connection)
         _load(connection, extract)
@@ -145,31 +143,6 @@ def read_table_rows(path: str | Path) -> list[dict[Hashable, Any]]:
     finally:
         connection.close()
     return [{name: row[name] for name in names if name != ORDINAL} for row in rows]
-
-
-def _private_database(memory_limit: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:
-    spill = tempfile.mkdtemp(prefix="mmrank-")
-    settings: dict[str, Any] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "temp_directory": str(Path(spill) / "spill"),
-    }
-    try:
-        connection = duckdb.connect(":memory:", config=settings)
-        weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-        connection.execute("SET TimeZone = 'UTC'")
-        if memory_limit is not None:
-            connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
-        if threads is not None:
-            connection.execute(f"SET threads = {int(threads)}")
-    except duckdb.Error:
-        shutil.rmtree(spill, ignore_errors=True)
-        raise ConfigError(
-            f"records: got memory limit {memory_limit!r} and {threads} threads; "
-            "wanted a limit such as '4GB' and at least one thread."
-        ) from None
-    return connection
 
 
 def _extracts(source: Path, connection: duckdb.DuckDBPyConnection) -> list[_Extract]:
@@ -372,7 +345,7 @@ def _sentence(where: str, said: str) -> str:
         return f"{where}: the gzip stream ends early or is damaged. Copy the file again."
     if "maximum line size" in said.lower():
         return f"{where}:{spot}: a line is longer than 2 MB; a quote may be missing. Export the file again."
-    if "Out of Memory" in said:
+    if "Out of Memory" in said or "No space left" in said:
         return f"{where}: does not fit into memory and temporary space. Give a larger memory limit or disk."
     if line or "CSV" in said:
         return (

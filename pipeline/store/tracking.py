@@ -3,8 +3,9 @@
 The only importer of MLflow, and only inside functions, since importing it takes seconds.
 Its store is one SQLite file and one folder in the workspace: `mlflow ui --backend-store-uri
 sqlite:///WORKSPACE/mlflow.db` shows runs, parameters, metrics, figures, tables, the review
-page, the model's files, versions and aliases. The model is logged as plain files: MLflow
-cannot load it, on purpose, because its loaders run what they find. Ours reads by hash.
+page, the model's files, versions and aliases. The model is logged as plain files, which we
+read by hash and MLflow not at all; around them stands a flavour by which MLflow hands its
+rows to them. Our own commands never run what stands around.
 Nothing with a row per patient or decision is ever logged.
 """
 
@@ -25,6 +26,7 @@ import pandas as pd
 
 from pipeline.errors import ConfigError, DamagedModelError, PipelineError
 from pipeline.store.files import make_folder
+from pipeline.store.flavour import INSIDE, Flavour, save_flavour
 from pipeline.store.locks import locked
 from pipeline.store.model_files import find_model, model_digest
 
@@ -57,6 +59,7 @@ def record_run(
     report_html: str | None = None,
     documents: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
+    flavour: Flavour | None = None,
 ) -> str:
     """Record one training run.
 
@@ -81,6 +84,8 @@ def record_run(
     documents : mapping of file name to text
         Logged as they are, for example `evaluation.json`.
     tags : mapping of str to str
+    flavour : Flavour or None
+        By which MLflow serves the model, whose files then lie one folder deeper; None: plain files only.
 
     Returns
     -------
@@ -108,7 +113,11 @@ def record_run(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
                 client.log_artifacts(run_id, folder)
-            client.log_artifacts(run_id, str(model_directory), "model")
+            with tempfile.TemporaryDirectory(prefix="mmrank-") as folder:
+                served = Path(folder) / "model"
+                if flavour is not None:
+                    save_flavour(served, flavour, model_directory)
+                client.log_artifacts(run_id, str(model_directory if flavour is None else served), "model")
         except BaseException:
             client.set_terminated(run_id, status="FAILED")
             raise
@@ -147,7 +156,7 @@ def register(
         from mlflow.exceptions import MlflowException
 
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
-        place = _local_path(source)
+        place = _plain(_local_path(source))
         digest = model_digest(place)
         with contextlib.suppress(MlflowException):
             client.create_registered_model(name, description="Ranks treatment modalities; plain files read by hash.")
@@ -209,12 +218,17 @@ def _fetched(workspace: Path, version: Any) -> Path:
         place = (workspace / str(version.tags[PLACE_TAG])).resolve()
         if place.is_relative_to(workspace) and place.is_dir():
             return place
-    place = _local_path(version.source)
+    place = _plain(_local_path(version.source))
     if not place.is_dir():
         raise ConfigError(
             f"{place}: the registered files are gone. Restore the workspace's {ARTIFACTS} folder, or train again."
         )
     return place
+
+
+def _plain(place: Path) -> Path:
+    """Return where the plain files are of what was registered, with or without a flavour around them."""
+    return place / INSIDE if (place / INSIDE).is_dir() else place
 
 
 def _local_path(uri: str) -> Path:

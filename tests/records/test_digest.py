@@ -65,6 +65,30 @@ def test_a_row_recorded_twice_is_another_content(read):
     assert twice.digest != once.digest
 
 
+def test_values_that_change_places_between_rows_change_the_digest(read):
+    turned = MEASUREMENTS.assign(measured_at=["2019-01-03", "2019-01-01", "2019-01-03", "2019-02-01"], known_at=None)
+    plain = MEASUREMENTS.assign(known_at=None)
+
+    assert read(measurements=plain)[1].digest != read(measurements=turned)[1].digest
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (("ab", "c"), ("a", "bc")),
+        (("s", None), (None, "s")),
+        (("x\x1frecorded\x1fs", "t"), ("x", "s\x1frecorded\x1ft")),
+        (("x\x1f1", "t"), ("x", "1\x1ft")),
+    ],
+)
+def test_where_one_text_ends_and_the_next_begins_is_part_of_the_content(read, basic, one, other):
+    digests = set()
+    for product, site in (one, other):
+        decisions = basic["decisions"].assign(product=[product, None], site_id=[site, None])
+        digests.add(read(basic=False, **{**basic, "decisions": decisions})[1].digest)
+    assert len(digests) == 2
+
+
 def test_csv_parquet_and_duckdb_files_have_one_digest(tmp_path, read, basic, contract, contract_source):
     from pipeline.store import open_records
 

@@ -87,6 +87,11 @@ def _edit(model: Path, **changes: object) -> None:
     (model / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
+def _claim(model: Path, name: str, size: int) -> None:
+    files = json.loads((model / "manifest.json").read_bytes())["files"]
+    _edit(model, files=files | {name: files[name] | {"bytes": size}})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -101,6 +106,7 @@ def _edit(model: Path, **changes: object) -> None:
         (lambda model: _edit(model, format=2), "has format 2, wanted 1"),
         (lambda model: _edit(model, format=True), "manifest.json is damaged"),
         (lambda model: _edit(model, files={}), "manifest.json is damaged"),
+        (lambda model: _claim(model, "one", 10**15), "one is not the file that was saved"),
         (lambda model: _edit(model, files={"../one": {"bytes": 1, "sha256": "0"}}), "manifest.json is damaged"),
         (lambda model: (model / "manifest.json").write_text("[" * 100_000), "manifest.json is damaged"),
         (lambda model: (model / "manifest.json").write_bytes(b" " * 2_000_000), "has 2000000 bytes"),
