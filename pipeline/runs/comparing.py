@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluate.challenger import changed_checks, changed_keys, changed_names, compared, flips, metrics
 from pipeline.guardrails import Overrides
 from pipeline.review import csv_text
-from pipeline.runs.model_dir import EVALUATION, Loaded, load_model, read_evaluation
+from pipeline.runs.model_dir import Loaded, evaluation_of, load_model, read_evaluation
 from pipeline.runs.predict import DECISIONS_PER_PART, advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
@@ -63,7 +63,7 @@ def compare_with(
     """
     new, old = (load_model(reference, workspace) for reference in (model, champion))
     after = read_evaluation(new.directory)
-    before = read_evaluation(old.directory) if (old.directory.parent / EVALUATION).is_file() else None
+    before = read_evaluation(old.directory) if evaluation_of(old.directory).is_file() else None
     if before is not None and before.get("model_version") != old.adviser.model_version:
         before = None
     found = what_changed(old, new, before, after)

@@ -18,11 +18,11 @@ from pipeline.advice import Adviser
 from pipeline.errors import DamagedModelError, ModelMismatchError
 from pipeline.learners import SuitabilityModel, model_files, model_from_files
 from pipeline.runs.setup import Setup, setup_of
-from pipeline.store import canonical_json, read_model, read_text, resolve_model, sha256, write_model
+from pipeline.store import around, canonical_json, read_model, read_text, resolve_model, sha256, write_model
 
 CONFIGURATION, CANARY, ABOUT = "configuration.json", "canary.json", "about.json"
 EVALUATION = "evaluation.json"
-"""What training measured; stands beside the model directory."""
+"""What training measured; stands beside the model directory, or beside the flavour around it."""
 _CANARY_TOLERANCE = 1e-9
 _CANARY_ROWS = 5
 
@@ -110,6 +110,11 @@ def _legible(directory: Path) -> Iterator[None]:
         ) from None
 
 
+def evaluation_of(directory: Path) -> Path:
+    """Return where the evaluation of a model directory is, or would be."""
+    return around(directory) / EVALUATION
+
+
 def read_evaluation(directory: Path) -> dict[str, Any]:
     """Return the evaluation beside a model directory.
 
@@ -126,7 +131,7 @@ def read_evaluation(directory: Path) -> dict[str, Any]:
     ModelMismatchError
         If there is none that can be read.
     """
-    found: dict[str, Any] = json.loads(read_text(directory.parent / EVALUATION, ModelMismatchError))
+    found: dict[str, Any] = json.loads(read_text(evaluation_of(directory), ModelMismatchError))
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, DamagedModelError, GateError
-from pipeline.runs.model_dir import EVALUATION, load_directory, version_of
+from pipeline.runs.model_dir import evaluation_of, load_directory, version_of
 from pipeline.runs.registering import evaluation_digest, gates_of
 from pipeline.store import (
     CHAMPION,
@@ -212,7 +212,7 @@ def _refuse_odd_text(option: str, text: str) -> None:
 
 def _own_evaluation(reference: str, chosen: Version, directory: Path) -> dict[str, Any]:
     """Return the evaluation that was registered with a version."""
-    path = directory.parent / EVALUATION
+    path = evaluation_of(directory)
     text = read_text(path, DamagedModelError)
     try:
         found = json.loads(text)

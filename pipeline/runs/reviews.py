@@ -11,7 +11,7 @@ from pipeline.evaluate import batch_effects
 from pipeline.review import review_page, review_tables
 from pipeline.review.model_card import Statements
 from pipeline.runs.model_cards import card_name, card_pages, read_statements
-from pipeline.runs.model_dir import EVALUATION, load_model, read_evaluation
+from pipeline.runs.model_dir import evaluation_of, load_model, read_evaluation
 from pipeline.store import read_predictions, replaced_folder, write_text
 
 _TOLD = ("decision_id", "modality", "status", "overrides", "model_version")
@@ -54,7 +54,7 @@ def write_review(
     evaluation = read_evaluation(loaded.directory)
     if evaluation["model_version"] != own:
         raise ModelMismatchError(
-            f"{loaded.directory.parent}/{EVALUATION}: model version {evaluation['model_version']}, wanted {own}. "
+            f"{evaluation_of(loaded.directory)}: model version {evaluation['model_version']}, wanted {own}. "
             "The evaluation belongs to another model; train again."
         )
     if against is not None:

@@ -16,6 +16,7 @@ from pipeline.store.files import (
     write_json,
     write_text,
 )
+from pipeline.store.flavour import around
 from pipeline.store.locks import locked
 from pipeline.store.model_files import model_digest, read_model, write_model
 from pipeline.store.prediction_tables import Kind, Part, part_of, prediction_table, predictions_schema
@@ -34,6 +35,7 @@ __all__ = [
     "Registry",
     "SignOff",
     "Version",
+    "around",
     "canonical_json",
     "declared_folder",
     "locked",

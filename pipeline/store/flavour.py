@@ -97,6 +97,13 @@ def save_flavour(path: Path, flavour: Flavour, model_directory: str | Path) -> N
         write_text(path / "MLmodel", told)
 
 
+def around(model_directory: Path) -> Path:
+    """Return the folder in which other files about a model lie: the one it is in, or that around its flavour."""
+    outside = model_directory.parents[len(INSIDE.parts) - 1]
+    is_inside = model_directory.parts[-len(INSIDE.parts) :] == INSIDE.parts and (outside / "MLmodel").is_file()
+    return outside.parent if is_inside else model_directory.parent
+
+
 def python_model(load: Callable[[Path], Answer]) -> Any:
     """Return the object that MLflow's code sets as the model.
 

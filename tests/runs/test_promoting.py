@@ -22,7 +22,7 @@ from pipeline.runs.reading import read_known
 from pipeline.runs.registering import Registered, register_run, run_metrics
 from pipeline.runs.registry_screen import models_shown
 from pipeline.runs.reporting import Quiet
-from pipeline.store import read_model, resolve_model, write_model
+from pipeline.store import around, read_model, resolve_model, write_model
 from tests.conftest import ROOT, Journey
 
 pytestmark = pytest.mark.xdist_group("journey")
@@ -99,9 +99,9 @@ def test_a_failed_student_gate_needs_a_reason_too(workspace: Path) -> None:
     assert registered_models(workspace)[0].gates == {"leaks": True, "student": False, "verdict": True}
 
 
-@pytest.mark.parametrize("file", ["evaluation.json", "model/student_00.txt"])
+@pytest.mark.parametrize("file", ["evaluation.json", "model/artifacts/model/student_00.txt"])
 def test_no_reason_overrides_files_that_were_changed(workspace: Path, file: str) -> None:
-    place = resolve_model("models:/mmrank/1", workspace).parent / file
+    place = around(resolve_model("models:/mmrank/1", workspace)) / file
     place.write_bytes(place.read_bytes().replace(b"0", b"1", 1))
 
     with pytest.raises(DamagedModelError):
@@ -191,7 +191,7 @@ def test_the_list_of_models_fits_into_eighty_columns(workspace: Path) -> None:
 
 
 def test_a_run_is_logged_with_page_card_tables_figures_and_an_example_of_simulated_records(workspace: Path) -> None:
-    logged = resolve_model("models:/mmrank/1", workspace).parent
+    logged = around(resolve_model("models:/mmrank/1", workspace))
     names = {path.relative_to(logged).as_posix() for path in logged.rglob("*") if path.is_file()}
 
     assert {"review.html", "model_card.html", "model_card.md", "evaluation.json", EXAMPLE} <= names
