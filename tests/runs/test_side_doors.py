@@ -364,7 +364,7 @@ def is_answer(path: Path) -> bool:
 
 
 OWN_LOCK = "owner"
-"""An empty file that a process which reads records holds until it ends; all commands ran in this process."""
+"""A process that reads records holds a file of this name until it ends, with its number and host and nothing else."""
 
 
 # --- the claims
