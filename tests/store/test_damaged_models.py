@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.errors import DamagedModelError
 from pipeline.runs.model_dir import Loaded, load_directory, load_model, save_model
+from pipeline.store import resolve_model
 from tests.conftest import Journey
 from tests.store.damages import CONTENTS, DAMAGES, PARSERS, ParserTouchedError, damaged, rehashed, tripwires
 
@@ -75,12 +76,13 @@ def test_a_registered_model_is_refused_before_parsing_even_if_its_manifest_was_m
 ) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(journey.workspace, workspace)
-    (kept,) = workspace.rglob("model/manifest.json")
+    kept = resolve_model("models:/mmrank@champion", workspace)
+    assert kept.is_relative_to(workspace)
     copy = tmp_path / "copy"
-    damaged(kept.parent, copy, other, kind, 4)
+    damaged(kept, copy, other, kind, 4)
     rehashed(copy)
-    shutil.rmtree(kept.parent)
-    copy.rename(kept.parent)
+    shutil.rmtree(kept)
+    copy.rename(kept)
 
     with tripwires(), pytest.raises(DamagedModelError, match=r"are not the model that was registered\. Nothing in"):
         load_model("models:/mmrank@champion", workspace)
