@@ -15,7 +15,7 @@ from pipeline.learners.policy_value import Z90
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_FEWEST = 40
+FEWEST_KNOWN = 40
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def slope_of(
     groups : array (n,) of int or None
         Patient of each row, by which the standard error is clustered.
     """
-    if int((weight > 0).sum()) < _FEWEST:
+    if int((weight > 0).sum()) < FEWEST_KNOWN:
         return None
     total = weight.sum()
     centre = float(weight @ predicted / total)
@@ -67,7 +67,7 @@ def slope_of(
     return slope, error, mean - slope * centre
 
 
-def bins_of(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
+def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
     """Return observed by predicted in at most eight groups of at least 25 known outcomes, with 90 % ends."""
     known = np.flatnonzero(weight > 0)
     count = int(np.clip(len(known) // 25, 1, 8))
@@ -128,19 +128,45 @@ def _one(evidence: Evidence, arm: int, k: int, target: Target, modality: str) ->
     months, event = evidence.follow_up.months[timed][own], evidence.follow_up.event[timed][own]
     weight = horizon_weights(months, event, target.horizon_months)
     observed = evidence.fold.observed[own, k]
-    groups = evidence.groups[own]
-    found = slope_of(predicted, observed, weight, groups)
-    risk = 1.0 - predicted if target.kind == "event_free" else predicted
-    c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months, groups)
-    enough = int((weight > 0).sum()) >= _FEWEST
+    timed_by = (months, event)
     return {
         "outcome": target.name,
         "modality": modality,
         "n": int(own.sum()),
+        **come_true(predicted, observed, weight, evidence.groups[own], target, timed_by),
+    }
+
+
+def come_true(
+    predicted: Array,
+    observed: Array,
+    weight: Array,
+    groups: npt.NDArray[np.int64],
+    target: Target,
+    timed_by: tuple[Array, npt.NDArray[np.int64]],
+) -> dict[str, Any]:
+    """Return calibration and discrimination of predictions of one outcome, as evaluation.json has them.
+
+    Parameters
+    ----------
+    predicted, observed, weight : arrays (n,)
+        The weight is 0 where the outcome is not known.
+    groups : array (n,)
+        Whose decision it was.
+    target : Target
+    timed_by : (months, event), arrays (n,)
+        When the outcome was known.
+    """
+    months, event = timed_by
+    found = slope_of(predicted, observed, weight, groups)
+    risk = 1.0 - predicted if target.kind == "event_free" else predicted
+    c_index = None if target.kind == "free_share" else concordance(months, event, risk, target.horizon_months, groups)
+    enough = int((weight > 0).sum()) >= FEWEST_KNOWN
+    return {
         **slope_and_order(found, c_index),
         **in_the_large_told(in_the_large(predicted, observed, weight, groups) if enough else None),
         "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
-        "bins": bins_of(predicted, observed, weight),
+        "bins": _bins(predicted, observed, weight),
     }
 
 

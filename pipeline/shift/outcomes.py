@@ -14,15 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import ShiftConfig
-from pipeline.evaluate.calibration import (
-    bins_of,
-    calibration,
-    in_the_large,
-    in_the_large_told,
-    slope_and_order,
-    slope_of,
-)
-from pipeline.evaluate.censoring import concordance
+from pipeline.evaluate.calibration import FEWEST_KNOWN, calibration, come_true, in_the_large_told, slope_and_order
 from pipeline.evaluate.decision_curves import arm_weights
 from pipeline.evaluate.league import logged_of, summary_of_few
 from pipeline.evaluate.policies import best
@@ -39,7 +31,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 EVERYBODY = "everybody"
-_FEWEST = 40
 _TOLD = ("value", "se", "low", "high", "difference", "difference_se", "effective_sample_size", "vetoed")
 
 
@@ -182,7 +173,7 @@ def _own(row: Mapping[str, Any], later: Later) -> BoolArray:
 
 def _kept(row: dict[str, Any], later: Later) -> dict[str, Any]:
     """Return a row of calibration; without what fewer than forty known outcomes say."""
-    if int(_own(row, later).sum()) >= _FEWEST:
+    if int(_own(row, later).sum()) >= FEWEST_KNOWN:
         return row
     empty = {key: None for key in row if key not in ("outcome", "modality", "bins")}
     return {**row, **empty, "bins": []}
@@ -233,16 +224,10 @@ def _pooled(evidence: Evidence, later: Later) -> list[dict[str, Any]]:
         predicted, observed = later.predicted[everyone, later.arm, k], evidence.fold.observed[:, k]
         weight = arm_weights(months, event, target.horizon_months, later.arm)
         head: dict[str, Any] = {"outcome": target.name, "modality": EVERYBODY, "n": None, "brier": None, "bins": []}
-        if int((weight > 0).sum()) < _FEWEST:
+        if int((weight > 0).sum()) < FEWEST_KNOWN:
             rows.append({**head, **slope_and_order(None, None), **in_the_large_told(None)})
             continue
-        risk = 1.0 - predicted if target.kind == "event_free" else predicted
-        order = concordance(months, event, risk, target.horizon_months, later.groups)
-        found = slope_of(predicted, observed, weight, later.groups)
-        large = in_the_large_told(in_the_large(predicted, observed, weight, later.groups))
-        head["bins"] = bins_of(predicted, observed, weight)
-        head["brier"] = float(weight @ (observed - predicted) ** 2 / weight.sum())
-        rows.append({**head, **slope_and_order(found, order), **large})
+        rows.append({**head, **come_true(predicted, observed, weight, later.groups, target, (months, event))})
     return rows
 
 
