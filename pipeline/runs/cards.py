@@ -20,7 +20,7 @@ from pipeline.runs.overriding import read_overrides
 from pipeline.runs.predict import advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
-from pipeline.store import new_folder, read_predictions, read_text, replaced_folder, write_text
+from pipeline.store import new_folder, read_predictions, read_text, write_tables, write_text
 
 EXAMPLE = "example_case.html"
 _ABOUT = "The tables of the case card beside this folder: one person's values. Made anew with the card.\n"
@@ -152,9 +152,7 @@ def explain_cases(
 def _written(out: Path, card: CaseCard, *, tables: bool) -> None:
     write_text(out, case_card(card))
     if tables:
-        home = replaced_folder(out.with_name(f"{out.stem}-tables"), "ABOUT.txt", _ABOUT)
-        for name, text in card_tables(card).items():
-            write_text(home / name, text)
+        write_tables(out, card_tables(card), _ABOUT)
 
 
 def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | None, loaded: Loaded) -> list[str]:

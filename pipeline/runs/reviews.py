@@ -12,7 +12,7 @@ from pipeline.review import review_page, review_tables
 from pipeline.review.model_card import Statements
 from pipeline.runs.model_cards import card_name, card_pages, read_statements
 from pipeline.runs.model_dir import evaluation_of, load_model, read_evaluation
-from pipeline.store import read_predictions, replaced_folder, write_text
+from pipeline.store import read_predictions, write_tables, write_text
 
 _TOLD = ("decision_id", "modality", "status", "overrides", "model_version")
 _ABOUT = "The tables of the review page beside this folder. Made anew with the page, which clears this folder.\n"
@@ -95,9 +95,7 @@ def write_page(out: Path, evaluation: Mapping[str, Any], statements: Statements 
     """
     pages = {out.name: review_page(evaluation, card_name(out.name))}
     pages |= card_pages(evaluation, statements or Statements(), out.name)
-    tables = replaced_folder(out.with_name(f"{out.stem}-tables"), "ABOUT.txt", _ABOUT)
-    for name, text in review_tables(evaluation).items():
-        write_text(tables / name, text)
+    write_tables(out, review_tables(evaluation), _ABOUT)
     for name, text in pages.items():
         write_text(out.with_name(name), text)
     return pages

@@ -14,6 +14,7 @@ from pipeline.store.files import (
     shipped,
     write_bytes,
     write_json,
+    write_tables,
     write_text,
 )
 from pipeline.store.flavour import around
@@ -65,5 +66,6 @@ __all__ = [
     "write_json",
     "write_model",
     "write_records",
+    "write_tables",
     "write_text",
 ]

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,6 +191,26 @@ def replaced_folder(path: str | Path, marker: str, words: str) -> Path:
     home = new_folder(folder)
     write_text(home / marker, words)
     return home
+
+
+def write_tables(page: Path, files: Mapping[str, str], words: str) -> None:
+    """Write the tables of a page into `<page>-tables`, which is cleared first.
+
+    Parameters
+    ----------
+    page : path
+    files : mapping of file name to text
+    words : str
+        What the folder says of itself to people.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds anything that this did not write.
+    """
+    home = replaced_folder(page.with_name(f"{page.stem}-tables"), "ABOUT.txt", words)
+    for name, text in files.items():
+        write_text(home / name, text)
 
 
 def make_folder(folder: Path) -> None:
