@@ -92,12 +92,10 @@ def compare(home: Path, scratch: Path) -> dict[str, Any]:
     for size in SIZES:
         truth = write_institution(SimulationSettings(decisions=size, seed=77), scratch / str(size)).truth
         known = read_known(scratch / str(size), loaded.setup, training=False, reporter=Quiet())
-        shard = shard_of(known, known.features, known.facts)
+        shard = shard_of(known, known.features)
         starts = range(0, len(known.features), PART)
         rows = [slice(start, start + PART) for start in starts]
-        pieces = [
-            shard_of(known, known.features.iloc[part].reset_index(drop=True), known.facts.iloc[part]) for part in rows
-        ]
+        pieces = [shard_of(known, known.features.iloc[part].reset_index(drop=True)) for part in rows]
         ways: dict[str, Callable[[], Any]] = {
             FLOOR: floor_of(adviser, pieces),
             OURS: partial(_each, partial(score, adviser, detail=detail), pieces),
@@ -205,18 +203,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with records and the run that learned from them."""
     if "MMRANK_BENCH_AGAINST" in os.environ:
         return Path(os.environ["MMRANK_BENCH_AGAINST"])
-    from pipeline.runs.institution import write_institution
-    from pipeline.runs.reporting import Quiet
-    from pipeline.runs.setup import read_setup
-    from pipeline.runs.train import train
-    from pipeline.simulate import SimulationSettings
-    from tests.conftest import quick
+    from tests.benchmarks.small_run import small_run
 
-    folder = tmp_path_factory.mktemp("against")
-    write_institution(SimulationSettings(decisions=700, seed=11), folder / "records")
-    setup = quick(read_setup(ROOT / "configs" / "base.yaml"))
-    train(folder / "records", setup, folder / "run", folder / "workspace", Quiet())
-    return folder
+    return small_run(tmp_path_factory.mktemp("against")).parent
 
 
 @pytest.mark.slow

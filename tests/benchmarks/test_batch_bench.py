@@ -32,10 +32,8 @@ from pipeline.runs.model_dir import load_directory
 from pipeline.runs.predict import MEMORY_LIMIT, asked_detail, predict
 from pipeline.runs.reading import open_known
 from pipeline.runs.reporting import Quiet
-from pipeline.runs.setup import read_setup
-from pipeline.runs.train import train
 from pipeline.simulate import SimulationSettings
-from tests.conftest import quick
+from tests.benchmarks.small_run import small_run
 
 ROOT = Path(__file__).parents[2]
 SIZES = [int(size) for size in os.environ.get("MMRANK_BENCH_BATCH", "1000,2000").split(",")]
@@ -180,11 +178,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of a model: a given one, or a small one trained here."""
     if "MMRANK_BENCH_MODEL" in os.environ:
         return Path(os.environ["MMRANK_BENCH_MODEL"]) / "model"
-    home = tmp_path_factory.mktemp("model")
-    write_institution(SimulationSettings(decisions=700, seed=11), home / "records")
-    setup = quick(read_setup(ROOT / "configs" / "base.yaml"))
-    train(home / "records", setup, home / "run", home / "workspace", Quiet())
-    return home / "run" / "model"
+    return small_run(tmp_path_factory.mktemp("model")) / "model"
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,8 @@ from pipeline.runs.institution import write_institution
 from pipeline.runs.model_dir import load_model
 from pipeline.runs.reporting import Quiet
 from pipeline.runs.reviews import write_review
-from pipeline.runs.setup import read_setup
-from pipeline.runs.train import train
 from pipeline.simulate import SimulationSettings
-from tests.conftest import quick
+from tests.benchmarks.small_run import small_run
 
 ROOT = Path(__file__).parents[2]
 REPEATS = int(os.environ.get("MMRANK_BENCH_REPEATS", "3"))
@@ -36,11 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trained run: a given one, or a small one trained here."""
     if "MMRANK_BENCH_RUN" in os.environ:
         return Path(os.environ["MMRANK_BENCH_RUN"])
-    home = tmp_path_factory.mktemp("pages")
-    write_institution(SimulationSettings(decisions=900, seed=5), home / "records")
-    setup = quick(read_setup(ROOT / "configs" / "base.yaml"))
-    train(home / "records", setup, home / "run", home / "workspace", Quiet())
-    return home / "run"
+    return small_run(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
