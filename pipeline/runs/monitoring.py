@@ -12,17 +12,18 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from pipeline.advice import Shard, circumstances, judge, score
+from pipeline.advice import circumstances, judge, score
 from pipeline.errors import ConfigError, ModelMismatchError, NoOverlapError
 from pipeline.evaluate.weighing import outcome_weights, weighted_burden
 from pipeline.labels import build_labels
+from pipeline.learners import SMALL_CELL
 from pipeline.learners.crossfit import fold_of
 from pipeline.learners.propensity import fit_propensity
 from pipeline.learners.targets import read_follow_up
 from pipeline.prediction_rows import Detail
 from pipeline.review import shift_page
 from pipeline.runs.model_dir import Loaded
-from pipeline.runs.predict import refuse_other_kind
+from pipeline.runs.predict import DECISIONS_PER_PART, refuse_other_kind
 from pipeline.runs.reading import Known, Reading, open_known, shard_of
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.shifting import Watch
@@ -32,8 +33,6 @@ from pipeline.store import canonical_json, write_bytes, write_text
 
 _FOLDS = 3
 _FEWEST_GIVEN = 40
-_ROWS_AT_ONCE = 5000
-_FEWEST = 11
 
 
 def monitor(
@@ -89,10 +88,10 @@ def monitor(
     features = known.features
     if first is not None:
         features = features[pd.to_datetime(features["decision_date"]) >= first].reset_index(drop=True)
-    if features["patient_id"].nunique() < _FEWEST:
+    if features["patient_id"].nunique() < SMALL_CELL:
         from_day = "" if first is None else f" from {first:%Y-%m-%d} on"
         raise NoOverlapError(
-            f"monitor: decisions of fewer than {_FEWEST} people{from_day}, too few to say anything. Give records of "
+            f"monitor: decisions of fewer than {SMALL_CELL} people{from_day}, too few to say anything. Give records of "
             "later decisions, or choose the first day with --since."
         )
     with reporter.stage("Comparing with training"), threadpool_limits(limits=1):
@@ -147,17 +146,13 @@ def _given(known: Known, features: pd.DataFrame) -> list[str]:
     return [str(name) for name in points.loc[features["decision_id"]]]
 
 
-def _shard(known: Known, features: pd.DataFrame) -> Shard:
-    return shard_of(known, features, known.facts.loc[features["decision_id"]])
-
-
 def _scored(loaded: Loaded, known: Known, features: pd.DataFrame) -> tuple[Counter[str], Counter[str]]:
     """Return how many rows of predictions have each status, and each reason to abstain."""
     statuses: Counter[str] = Counter()
     abstained: Counter[str] = Counter()
-    for start in range(0, len(features), _ROWS_AT_ONCE):
-        some = features.iloc[start : start + _ROWS_AT_ONCE].reset_index(drop=True)
-        rows = score(loaded.adviser, _shard(known, some), Detail("none", 0))
+    for start in range(0, len(features), DECISIONS_PER_PART):
+        some = features.iloc[start : start + DECISIONS_PER_PART].reset_index(drop=True)
+        rows = score(loaded.adviser, shard_of(known, some), Detail("none", 0))
         statuses.update(rows["status"].to_pylist())
         abstained.update(reason for reason in rows["abstain_reason"].to_pylist() if reason)
     return statuses, abstained
@@ -172,9 +167,9 @@ def _later(loaded: Loaded, known: Known, features: pd.DataFrame, given: list[str
     frame = labels.frame.set_index("decision_id")
     is_judged = features["decision_id"].isin(frame.index).to_numpy() & np.isin(given, model.arms)
     rows = features[is_judged].reset_index(drop=True)
-    if rows["patient_id"].nunique() < _FEWEST:
+    if rows["patient_id"].nunique() < SMALL_CELL:
         return None
-    shard = _shard(known, rows)
+    shard = shard_of(known, rows)
     verdicts = judge(setup.config, adviser.rules, shard.facts, shard.dates)
     columns = [setup.config.modality_ids.index(name) for name in model.arms]
     impossible = circumstances(adviser, shard, verdicts).is_impossible[:, columns].copy()

@@ -26,16 +26,15 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.guardrails import Overrides
+from pipeline.runs.rewording import Reworded, told_again
 from pipeline.runs.shifting import Watch
 from pipeline.runs.spark_parts import (
     TABLES,
     Order,
     Parcels,
-    Reworded,
     Verified,
     at_home,
     scored_parcel,
-    told_again,
     versions,
 )
 from pipeline.runs.workers import Scoring

@@ -155,9 +155,7 @@ def predict(
 
 def advice_for(known: Known, loaded: Loaded, features: pd.DataFrame, overrides: Overrides) -> Advice:
     """Return the advice for some decisions."""
-    features = features.reset_index(drop=True)
-    shard = shard_of(known, features, known.facts.loc[features["decision_id"]], overrides)
-    return advise(loaded.adviser, shard)
+    return advise(loaded.adviser, shard_of(known, features.reset_index(drop=True), overrides))
 
 
 def asked_detail(loaded: Loaded, extent: Extent, top_reasons: int | None) -> Detail:
@@ -179,7 +177,7 @@ def _tasks(reading: Reading, overrides: Overrides, size: int, done: Collection[i
             continue
         known = reading.part(start, start + size)
         watch.see(known.features)
-        yield number, shard_of(known, known.features, known.facts, overrides)
+        yield number, shard_of(known, known.features, overrides)
 
 
 def _read(

@@ -259,12 +259,12 @@ def read_known(records: Path, setup: Setup, *, training: bool, reporter: Reporte
     return open_known(records, setup, training=training, reporter=reporter).every()
 
 
-def shard_of(known: Known, features: pd.DataFrame, facts: pd.DataFrame, overrides: Overrides | None = None) -> Shard:
-    """Return the tables of some decisions."""
+def shard_of(known: Known, features: pd.DataFrame, overrides: Overrides | None = None) -> Shard:
+    """Return the tables of all decisions, or of the rows of some."""
     ids = set(features["decision_id"])
     return Shard(
         features=features,
-        facts=facts,
+        facts=known.facts if features is known.features else known.facts.loc[features["decision_id"]],
         candidates=known.candidates[known.candidates["decision_id"].isin(ids)],
         preferences=known.preferences[known.preferences["decision_id"].isin(ids)],
         records_digest=known.records.digest,

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.review import review_figures, review_tables
-from pipeline.runs.model_dir import EVALUATION, load_directory, speaking_model
+from pipeline.runs.model_dir import EVALUATION, Loaded, speaking_model
 from pipeline.runs.serving import flavour_of
 from pipeline.runs.setup import Setup
 from pipeline.store import canonical_json, nominate, read_model, record_run, register, sha256
@@ -35,9 +35,8 @@ class Registered:
 
 
 def register_run(
-    home: Path,
+    loaded: Loaded,
     workspace: Path,
-    setup: Setup,
     evaluation: Mapping[str, Any],
     pages: Mapping[str, str],
 ) -> Registered:
@@ -45,10 +44,9 @@ def register_run(
 
     Parameters
     ----------
-    home : path
-        Run directory with `model/`.
+    loaded : Loaded
+        From `model/` of the run directory.
     workspace : path
-    setup : Setup
     evaluation : mapping
         As written to evaluation.json: aggregated, no row of a patient or decision.
     pages : mapping of file name to text
@@ -67,14 +65,14 @@ def register_run(
     run_id = record_run(
         workspace,
         experiment=EXPERIMENT,
-        run_name=home.name,
-        parameters=_parameters(setup, evaluation),
+        run_name=loaded.directory.parent.name,
+        parameters=_parameters(loaded.setup, evaluation),
         metrics=run_metrics(evaluation),
-        model_directory=home / "model",
+        model_directory=loaded.directory,
         figures=review_figures(evaluation),
         documents={EVALUATION: canonical_json(dict(evaluation)).decode(), **pages, **tables},
         tags={f"mmrank.{key}": value for key, value in _facts(evaluation).items()},
-        flavour=flavour_of(load_directory(home / "model")),
+        flavour=flavour_of(loaded),
     )
     facts = _facts(evaluation) | {"evaluation": evaluation_digest(evaluation)}
     version = register(workspace, run_id, facts=facts)

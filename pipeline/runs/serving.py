@@ -28,10 +28,11 @@ from pipeline.features import facts, framed
 from pipeline.features.spec import Feature
 from pipeline.prediction_rows import Detail, Extent
 from pipeline.runs.model_dir import Loaded, canary_rows, load_directory
+from pipeline.runs.predict import DECISIONS_PER_PART
 from pipeline.runs.reading import Known, open_known
 from pipeline.runs.reporting import Reporter
+from pipeline.runs.rewording import Reworded, told_again
 from pipeline.runs.setup import Setup
-from pipeline.runs.spark_parts import Reworded, told_again
 from pipeline.store import prediction_table, predictions_schema
 from pipeline.store.flavour import Flavour, python_model
 from pipeline.store.travel import write_parquet
@@ -43,7 +44,6 @@ SERVED = "served"
 Layout = Literal["rows", "decisions"]
 _IDENTIFIERS, _DATE, _SITE = ("decision_id", "patient_id"), "decision_date", "site_id"
 _MOST_REASONS, _HEAVIEST = 20, 1000.0
-_AT_ONCE = 5000
 Floats = npt.NDArray[np.float64]
 
 
@@ -352,8 +352,8 @@ def write_features(records: Path, loaded: Loaded, out: Path, reporter: Reporter,
     columns = columns_of(loaded.setup)
 
     def tables(advance: Callable[[int], None]) -> Iterator[pa.Table]:
-        for start in range(0, reading.decisions, _AT_ONCE):
-            known = reading.part(start, start + _AT_ONCE)
+        for start in range(0, reading.decisions, DECISIONS_PER_PART):
+            known = reading.part(start, start + DECISIONS_PER_PART)
             advance(len(known.features))
             yield pa.Table.from_pandas(features_table(known, columns), preserve_index=False)
 

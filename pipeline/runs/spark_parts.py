@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import PurePath
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from pipeline import errors
 from pipeline.cohort import CohortReport
-from pipeline.errors import DamagedModelError, ModelMismatchError, PipelineError
+from pipeline.errors import DamagedModelError, ModelMismatchError
 from pipeline.guardrails import Overrides
 from pipeline.guardrails.overrides import Override
 from pipeline.records import RecordsReport
@@ -179,7 +175,7 @@ def scored_parcel(row: Mapping[str, Any], order: Order, loaded: Loaded) -> tuple
     with threadpool_limits(limits=1):
         known = _known({name: row[name] for name in TABLES}, loaded.setup, order.records, order.memory_limit)
         overrides = Overrides(tuple(Override(**told) for told in json.loads(row["overrides"])))
-        part = order.scoring.part(loaded.adviser, shard_of(known, known.features, known.facts, overrides))
+        part = order.scoring.part(loaded.adviser, shard_of(known, known.features, overrides))
         watch = Watch(loaded)
         watch.see(known.features)
     counted = {name: value for name, value in vars(part).items() if name not in ("content", "kind")}
@@ -222,34 +218,3 @@ class Verified:
                 raise DamagedModelError("predict: an executor got another model than the run began with. Start again.")
             self._loaded = loaded
         return self._loaded
-
-
-class Reworded:
-    """Keeps an error of the block, in words that hold no value: tracebacks of a cluster are read by many."""
-
-    def __init__(self, where: str = "predict") -> None:
-        self._where = where
-        self.kind = ""
-        self.words = ""
-
-    def __enter__(self) -> Reworded:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if kind is None or not issubclass(kind, Exception):
-            return False
-        if isinstance(problem, PipelineError):
-            self.kind, self.words = kind.__name__, str(problem)
-        else:
-            places = [f"{PurePath(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(trace)]
-            self.kind = PipelineError.__name__
-            self.words = f"{self._where}: a bug, {kind.__name__} at {' > '.join(places[-4:])}."
-        return True
-
-
-def told_again(kind: str, words: str) -> PipelineError:
-    """Return the error that a task kept."""
-    named = getattr(errors, kind, PipelineError)
-    return named(words) if isinstance(named, type) and issubclass(named, PipelineError) else PipelineError(words)

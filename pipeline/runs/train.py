@@ -135,10 +135,11 @@ def train(
             f"{home}: the students do not follow the committee closely enough (check C07 in review.html), so the model "
             "was not registered. Raise learner.student_rows or student_trees, or look at the data with fewer features."
         )
+    loaded = load_directory(home / "model")
     if known.records.simulated:
-        pages[EXAMPLE] = example_card(known, load_directory(home / "model"), material.sample.predictions)
+        pages[EXAMPLE] = example_card(known, loaded, material.sample.predictions)
     with reporter.stage("Registering with MLflow"):
-        registered = register_run(home, workspace, setup, evaluation, pages)
+        registered = register_run(loaded, workspace, evaluation, pages)
     return Trained(home, version_saved, registered.version, registered.is_champion, evaluation)
 
 
@@ -193,7 +194,7 @@ def _learn(known: Known, setup: Setup, reporter: Reporter) -> tuple[ModalityRank
     adviser = Adviser(ranker.model_, config, setup.rules, "", "")
     chosen = features.iloc[:: max(1, len(features) // _SAMPLE)].reset_index(drop=True)
     with reporter.stage("Explaining a sample"):
-        sample = advise(adviser, shard_of(known, chosen, facts.loc[chosen["decision_id"]]))
+        sample = advise(adviser, shard_of(known, chosen))
     decisions = Decisions(features, frame, points["patient_id"], is_impossible)
     material = Material(
         config=config,

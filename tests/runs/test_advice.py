@@ -19,7 +19,7 @@ def test_advice_on_no_decision_is_a_typed_table_without_rows(journey: Journey) -
     known = read_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet())
     some, none = (known.features.iloc[:size].reset_index(drop=True) for size in (3, 0))
 
-    shards = [shard_of(known, rows, known.facts.loc[rows["decision_id"]]) for rows in (some, none)]
+    shards = [shard_of(known, rows) for rows in (some, none)]
     full, empty = (advise(journey.loaded.adviser, shard).predictions for shard in shards)
 
     assert len(empty) == 0

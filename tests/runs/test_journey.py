@@ -85,7 +85,7 @@ def test_rules_never_lift_a_modality_over_one_the_model_held_clearly_better(pred
 
 def test_taking_a_modality_away_never_lifts_another_out_of_abstention(journey: Journey) -> None:
     known = read_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet())
-    shard = shard_of(known, known.features, known.facts)
+    shard = shard_of(known, known.features)
     gone = shard.candidates.assign(
         available=shard.candidates["available"]
         .astype("object")
@@ -108,11 +108,11 @@ def test_a_shared_rank_is_called_tied(predicted: pd.DataFrame) -> None:
 
 def test_chunks_of_any_size_give_the_same_rows(journey: Journey, predicted: pd.DataFrame) -> None:
     known = read_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet())
-    whole = advise(journey.loaded.adviser, shard_of(known, known.features, known.facts)).predictions
+    whole = advise(journey.loaded.adviser, shard_of(known, known.features)).predictions
     parts = []
     for start in range(0, len(known.features), 7):
         rows = known.features.iloc[start : start + 7].reset_index(drop=True)
-        shard = shard_of(known, rows, known.facts.loc[rows["decision_id"]])
+        shard = shard_of(known, rows)
         parts.append(advise(journey.loaded.adviser, shard).predictions)
 
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)

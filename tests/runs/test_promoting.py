@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.errors import ConfigError, DamagedModelError, GateError, PipelineError
 from pipeline.runs.cards import EXAMPLE, example_card
+from pipeline.runs.model_dir import load_directory
 from pipeline.runs.promoting import promote, registered_models
 from pipeline.runs.reading import read_known
 from pipeline.runs.registering import Registered, register_run, run_metrics
@@ -33,7 +34,8 @@ VERSION = {"go": "2", "review": "3", "stop": "4", "students apart": "5"}
 
 def register_again(journey: Journey, workspace: Path, changes: Mapping[str, Any]) -> Registered:
     evaluation = {**journey.trained.evaluation, **changes}
-    return register_run(journey.trained.run_directory, workspace, journey.setup, evaluation, {"review.html": "x"})
+    trained = load_directory(journey.trained.run_directory / "model")
+    return register_run(trained, workspace, evaluation, {"review.html": "x"})
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def names_of(journey: Journey) -> list[str]:
 
 def weighed_by(known: Known, journey: Journey, features: pd.DataFrame, weights: list[float]) -> Advice:
     """Return the advice for a patient who gave these weights."""
-    shard = shard_of(known, features, known.facts.loc[features["decision_id"]])
+    shard = shard_of(known, features)
     stated = pd.DataFrame({"outcome": names_of(journey), "weight": weights})
     return advise(
         journey.loaded.adviser, replace(shard, preferences=stated.assign(decision_id=features["decision_id"].iloc[0]))

@@ -24,7 +24,8 @@ from pipeline.runs.on_spark import Cluster, Spark, _one, _row, answers, started
 from pipeline.runs.predict import predict
 from pipeline.runs.reading import open_cohort
 from pipeline.runs.reporting import Quiet
-from pipeline.runs.spark_parts import TABLES, Order, Parcels, Reworded, Verified, at_home, told_again, versions
+from pipeline.runs.rewording import Reworded, told_again
+from pipeline.runs.spark_parts import TABLES, Order, Parcels, Verified, at_home, versions
 from pipeline.runs.workers import Scoring
 from pipeline.store import BatchWriter, Part, read_predictions
 from pipeline.store.travel import packed_model
