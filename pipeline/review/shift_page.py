@@ -13,7 +13,7 @@ from pipeline.review.numerals import decimal, percent, signed, with_span
 from pipeline.review.reading import count_in, mapping_in, mappings_in, number_in, text_in, texts_in
 from pipeline.review.small_cells import masked_line
 from pipeline.review.templating import rendered
-from pipeline.review.trust_sections import check_totals, plain_value
+from pipeline.review.trust_sections import check_totals, checks_section
 from pipeline.review.wording import NOT_AVAILABLE, Badge, check_badge, reason_words
 
 _VERDICTS: Mapping[str, Badge] = {
@@ -45,7 +45,7 @@ def shift_page(found: Mapping[str, Any]) -> str:
     verdict = mapping_in(found.get("verdict"))
     is_monitored = "estimates" in found
     sections = [
-        _checks(found),
+        checks_section(found, _ANCHORS, ", and beyond chance"),
         _value(found),
         calibration_section(mapping_in(found.get("estimates"))),
         _given(found),
@@ -72,26 +72,6 @@ def shift_page(found: Mapping[str, Any]) -> str:
             "simulated": bool(found.get("simulated")),
         },
     )
-
-
-def _checks(found: Mapping[str, Any]) -> Section:
-    lines = []
-    for place, check in enumerate(mappings_in(found.get("checks")), start=1):
-        anchor, title, detail, code = (text_in(check.get(key)) for key in ("section", "title", "detail", "code"))
-        lines.append(
-            row(
-                Cell(str(place), tone="nth"),
-                Cell(badge=check_badge(text_in(check.get("result")))),
-                Cell(title, detail, "strong", anchor=anchor if anchor in _ANCHORS else ""),
-                Cell(code, tone="code"),
-                plain_value(check.get("value")),
-                plain_value(check.get("threshold")),
-            )
-        )
-    heads = columns(("No.", "Result", "Check", "Code", "Value", "Threshold"), numbers=("Value",))
-    question = "Does each number stand on the right side of its threshold, and beyond chance?"
-    table = Table("One row per check", heads, tuple(lines), stacked=True, unfolded=True)
-    return Section("checks", "Checks", question, (table,) if lines else ())
 
 
 def _spread(found: Mapping[str, Any]) -> Section:

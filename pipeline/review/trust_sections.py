@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.review.blocks import Block, Cell, Column, Section, Table, Words, columns, row
@@ -37,10 +37,20 @@ def plain_value(value: Any) -> str:
     return text_in(value) or "–"
 
 
-def checks_section(evaluation: Mapping[str, Any]) -> Section:
-    """Return every numbered check with its result, number and threshold."""
+def checks_section(evaluation: Mapping[str, Any], anchors: Collection[str] = ANCHORS, beyond: str = "") -> Section:
+    """Return every numbered check with its result, number and threshold.
+
+    Parameters
+    ----------
+    evaluation : mapping
+        Holds `checks`.
+    anchors : collection of str
+        Sections of the page that a check may link to.
+    beyond : str
+        What else than its threshold a number must pass.
+    """
     checks = mappings_in(evaluation.get("checks"))
-    question = "Does each number stand on the right side of its threshold?"
+    question = f"Does each number stand on the right side of its threshold{beyond}?"
     lines = []
     for place, check in enumerate(checks, start=1):
         anchor = text_in(check.get("section"))
@@ -49,13 +59,13 @@ def checks_section(evaluation: Mapping[str, Any]) -> Section:
             row(
                 Cell(str(place), tone="nth"),
                 Cell(badge=check_badge(text_in(check.get("result")))),
-                Cell(title or code, detail, "strong", anchor=anchor if anchor in ANCHORS else ""),
+                Cell(title or code, detail, "strong", anchor=anchor if anchor in anchors else ""),
                 Cell(code, tone="code"),
                 plain_value(check.get("value")),
                 plain_value(check.get("threshold")),
             )
         )
-    heads = columns(("No.", "Result", "Check", "Code", "Value", "Threshold"), numbers=("Value", "Threshold"))
+    heads = columns(("No.", "Result", "Check", "Code", "Value", "Threshold"), numbers=("Value",))
     blocks: tuple[Block, ...] = (
         (Table("One row per check", heads, tuple(lines), stacked=True, unfolded=True),) if lines else ()
     )
