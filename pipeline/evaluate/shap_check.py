@@ -1,8 +1,8 @@
 """Are the explanations what another implementation of TreeSHAP gives?
 
-LightGBM computes them (`pred_contrib`); shap's own algorithm recomputes them on a sample. Left to itself
-`shap.TreeExplainer` hands LightGBM models back to `pred_contrib`, which would compare it with itself, so its own
-tree walk is asked for by name. shap reads the first category as half a bit; codes are moved up by one for it.
+The model looks them up in tables of its trees; shap's own algorithm recomputes them on a sample. Left to itself
+`shap.TreeExplainer` hands LightGBM models to LightGBM's `pred_contrib`, so its own tree walk is
+asked for by name. shap reads the first category as half a bit; codes are moved up by one for it.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def shap_check(model: SuitabilityModel, features: pd.DataFrame, signed: Array) -
         "contributions": int(contributions.size),
         "largest_difference": largest,
         "tolerance": ADDITIVITY_TOLERANCE,
-        "words": f"{contributions.size:,} contributions of {len(even)} decisions, computed by LightGBM and again by "
-        f"the shap library's own tree walk: largest difference {largest:.1e} of suitability.",
+        "words": f"{contributions.size:,} contributions of {len(even)} decisions, looked up in tables of the model's "
+        "trees and computed again by the shap library's own tree walk: "
+        f"largest difference {largest:.1e} of suitability.",
     }
 
 

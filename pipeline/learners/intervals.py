@@ -56,15 +56,12 @@ class Draws:
     def outcomes(self, matrix: Array) -> Array:
         """Return the outcome vector by each draw, shape (n, draws, arms, targets)."""
         shares = self.free.predict(matrix)
-        drawn = []
-        for draw in range(self.count):
-            hazards: dict[str, dict[int, Array]] = {}
-            for (target, cause), fitted in self.linear.items():
-                key = (target, cause)
-                log_hazard = fitted.log_hazard(matrix, self.coefficients[key][draw], float(self.intercepts[key][draw]))
-                hazards.setdefault(target, {})[cause] = np.exp(log_hazard)
-            drawn.append(expectations(hazards, shares, self.targets))
-        return np.stack(drawn, axis=1)
+        hazards: list[dict[str, dict[int, Array]]] = [{} for _ in range(self.count)]
+        for key, fitted in self.linear.items():
+            found = fitted.log_hazards(matrix, self.coefficients[key], self.intercepts[key])
+            for own, log_hazard in zip(hazards, found, strict=True):
+                own.setdefault(key[0], {})[key[1]] = np.exp(log_hazard)
+        return np.stack([expectations(own, shares, self.targets) for own in hazards], axis=1)
 
 
 def draw_linear(committee: Committee, draws: int, seed: int) -> Draws:

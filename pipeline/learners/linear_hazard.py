@@ -59,21 +59,22 @@ class LinearHazard:
     root: Array
     alpha: float
 
-    def log_hazard(self, matrix: Array, coefficients: Array | None = None, intercept: float | None = None) -> Array:
-        """Return log monthly hazards, shape (n, arms, intervals), for the given (default: fitted) coefficients."""
-        weights = self.coefficients if coefficients is None else coefficients
-        start = self.intercept if intercept is None else intercept
+    def log_hazards(self, matrix: Array, coefficients: Array, intercepts: Array) -> Iterator[Array]:
+        """Yield log monthly hazards, shape (n, arms, intervals), for each row of coefficients and its intercept."""
         main = self.design.transform(matrix)
+        interacting = _MODIFYING * main[:, list(self.modifiers)]
         j, a, m = self.intervals, self.arms, main.shape[1]
-        by_interval, by_arm = _FREE * weights[:j], _FREE * weights[j : j + a]
-        shared = main @ weights[j + a : j + a + m]
-        own = _MODIFYING * main[:, list(self.modifiers)] @ weights[j + a + m :].reshape(a, len(self.modifiers)).T
-        eta = start + shared[:, None] + own + by_arm[None, :]
-        return np.minimum(eta[:, :, None] + by_interval[None, None, :], _HIGHEST_LOG_HAZARD)
+        for weights, start in zip(coefficients, intercepts, strict=True):
+            by_interval, by_arm = _FREE * weights[:j], _FREE * weights[j : j + a]
+            shared = main @ weights[j + a : j + a + m]
+            own = interacting @ weights[j + a + m :].reshape(a, len(self.modifiers)).T
+            eta = start + shared[:, None] + own + by_arm[None, :]
+            yield np.minimum(eta[:, :, None] + by_interval[None, None, :], _HIGHEST_LOG_HAZARD)
 
     def hazard(self, matrix: Array) -> Array:
         """Return monthly hazards, shape (n, arms, intervals)."""
-        return np.asarray(np.exp(self.log_hazard(matrix)))
+        (found,) = self.log_hazards(matrix, self.coefficients[None], np.array([self.intercept]))
+        return np.asarray(np.exp(found))
 
     def draw(self, rng: np.random.Generator, draws: int) -> tuple[Array, Array]:
         """Return posterior draws: intercepts (draws,) and coefficients (draws, n_terms)."""

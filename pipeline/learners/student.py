@@ -7,8 +7,9 @@ rows and rows mixed feature-wise from pairs. Prognosis then cancels from every "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from queue import SimpleQueue
 
 import lightgbm as lgb
@@ -19,6 +20,8 @@ from joblib import Parallel, delayed
 from pipeline.config import LearnerConfig
 from pipeline.learners.design import within_the_many
 from pipeline.learners.targets import Target
+from pipeline.learners.tree_tables import TreeTables
+from pipeline.learners.tree_text import tree_tables
 
 Array = npt.NDArray[np.float64]
 
@@ -62,8 +65,7 @@ class Students:
     def outcomes(self, matrix: Array) -> Array:
         """Return the outcome vector, shape (n, arms, targets); not clipped to [0, 1]."""
         total = np.repeat(self.constants[None], len(matrix), axis=0)
-        for part in self.parts:
-            value = np.asarray(part.booster.predict(matrix, num_threads=ALL_CORES))
+        for part, value in zip(self.parts, self._predictions(matrix), strict=True):
             total[:, :, self.targets.index(part.target)] += value[:, None] * np.asarray(part.loadings)[None, :]
         return total
 
@@ -84,15 +86,37 @@ class Students:
         """
         total = np.zeros((len(matrix), len(self.constants), matrix.shape[1]))
         baseline = weights @ self.constants.T
-        for part in self.parts:
-            if not len(matrix):
-                break
+        for part, (mean, added) in zip(self.parts, self._explanations(matrix), strict=True):
             weight = weights[:, self.targets.index(part.target)]
-            loadings = weight[:, None] * np.asarray(part.loadings)[None, :]
-            shap = np.asarray(part.booster.predict(matrix, pred_contrib=True, num_threads=ALL_CORES))
-            total += shap[:, None, :-1] * loadings[:, :, None]
-            baseline = baseline + shap[:, [-1]] * loadings
+            for arm in np.flatnonzero(part.loadings):
+                amount = weight * part.loadings[arm]
+                total[:, arm] += added.T * amount[:, None]
+                baseline[:, arm] += mean * amount
         return baseline, total
+
+    @cached_property
+    def _tables(self) -> TreeTables | None:
+        return tree_tables([part.booster.model_to_string() for part in self.parts])
+
+    def _predictions(self, matrix: Array) -> Iterable[Array]:
+        """Return what each part predicts, (n,); LightGBM's own where trees are too large for tables."""
+        if self._tables is not None:
+            return self._tables.predictions(self._tables.ways(matrix))
+        return (np.asarray(part.booster.predict(matrix, num_threads=ALL_CORES)) for part in self.parts)
+
+    def _explanations(self, matrix: Array) -> Iterable[tuple[float, Array]]:
+        """Return each part's mean and what every column adds to it, (n_columns, n)."""
+        if self._tables is not None:
+            return self._tables.contributions(self._tables.ways(matrix), matrix.shape[1])
+        return (_walked(part.booster, matrix) for part in self.parts)
+
+
+def _walked(booster: lgb.Booster, matrix: Array) -> tuple[float, Array]:
+    """Return the mean and what every column adds to it, as LightGBM finds it by walking each tree with each row."""
+    if not len(matrix):
+        return 0.0, np.zeros((matrix.shape[1], 0))
+    found = np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=ALL_CORES))
+    return float(found[0, -1]), found[:, :-1].T
 
 
 def mixed_rows(matrix: Array, settings: LearnerConfig) -> Array:
