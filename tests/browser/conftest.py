@@ -1,4 +1,4 @@
-"""Both pages of a small simulated institution, opened from disk by Debian's Chromium with the network off."""
+"""The pages of a small simulated institution, opened from disk by Debian's Chromium with the network off."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from pipeline.runs.cards import explain_case
 from pipeline.runs.demo import telling_case
+from pipeline.runs.institution import write_institution
+from pipeline.runs.monitoring import monitor
 from pipeline.runs.predict import predict
 from pipeline.runs.reporting import Quiet
+from pipeline.simulate import SimulationSettings
 from tests.conftest import Journey
 
 REQUIRED = "BROWSER_TESTS"
@@ -130,9 +133,23 @@ def case_file(journey: Journey, decision: str, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def pages(journey: Journey, case_file: Path) -> dict[str, Path]:
-    """Return both pages by name."""
-    return {"case": case_file, "review": journey.trained.run_directory / "review.html"}
+def shift_file(journey: Journey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of later decisions that differ from those of training in age, with what followed."""
+    folder = tmp_path_factory.mktemp("browser")
+    records, path = folder / "records", folder / "shift.html"
+    write_institution(SimulationSettings(decisions=300, seed=13), records)
+    (records / "manifest.json").unlink()
+    people = pd.read_parquet(records / "patients.parquet")
+    born = pd.to_datetime(people["birth_date"]) - pd.Timedelta(days=15 * 365)
+    people.assign(birth_date=born.dt.strftime("%Y-%m-%d")).to_parquet(records / "patients.parquet", index=False)
+    monitor(records, journey.loaded, path, Quiet(), since="2000-01-01")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pages(journey: Journey, case_file: Path, shift_file: Path) -> dict[str, Path]:
+    """Return every kind of page by name."""
+    return {"case": case_file, "review": journey.trained.run_directory / "review.html", "shift": shift_file}
 
 
 @pytest.fixture(scope="session")

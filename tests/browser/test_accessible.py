@@ -1,4 +1,4 @@
-"""Both pages can be read by those who see little, use no mouse, or print in grey."""
+"""Every page can be read by those who see little, use no mouse, or print in grey."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import WIDTHS, opened
 
-NAMES = ("case", "review")
+NAMES = ("case", "review", "shift")
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 LOOKS = (*((width, "screen") for width in WIDTHS), (1280, "print"))
 
