@@ -20,7 +20,7 @@ from pipeline.features.derived import inputs_of, score_columns
 from pipeline.features.exposure import course_query, line_query
 from pipeline.features.kleene import Floats
 from pipeline.features.spec import Feature, FeatureSpec, RefractoryDefinition, for_modalities
-from pipeline.features.sql import MACROS, Rendered, queries
+from pipeline.features.sql import ASKED, MACROS, Rendered, queries
 from pipeline.vocabulary import DrugCatalogue, Modality
 
 KEYS = ("decision_id", "patient_id", "decision_date", "site_id")
@@ -31,6 +31,8 @@ POINTS_TABLE = "feature_points"
 
 EVERY = "true"
 """The condition that leaves no decision out."""
+
+_AT_ONCE = 100_000
 
 _POINTS = (
     "select row_number() over (order by decision_id) as decision_key, decision_id, patient_id, decision_date, site_id "
@@ -92,7 +94,7 @@ def gather(
     modalities: Iterable[Modality | str],
     refractory_definition: RefractoryDefinition = "imwg",
 ) -> Gathered:
-    """Run every query once, for all decisions.
+    """Run every query, for a hundred thousand decisions at a time: aggregates of more do not spill well.
 
     Parameters
     ----------
@@ -124,13 +126,14 @@ def gather(
             "Remove the repeated rows."
         )
     connection.execute(MACROS["duckdb"])
-    tables = []
-    for kind, (text, names) in render(spelled, drugs, refractory_definition):
-        connection.execute(
-            f"create or replace table feature_{kind} as select * from ({text}) as found order by decision_key"
-        )
-        tables.append((f"feature_{kind}", names))
-    return Gathered(connection, spelled, tuple(tables), int(rows))
+    rendered = {f"feature_{kind}": found for kind, found in render(spelled, drugs, refractory_definition)}
+    for start in range(0, max(int(rows), 1), _AT_ONCE):
+        some = f"decision_key > {start} and decision_key <= {start + _AT_ONCE}"
+        connection.execute(f"create or replace temp view {ASKED} as select * from {POINTS_TABLE} where {some}")
+        for table, (text, _) in rendered.items():
+            kept = f"create or replace table {table} as" if start == 0 else f"insert into {table}"
+            connection.execute(f"{kept} select * from ({text}) as found order by decision_key")
+    return Gathered(connection, spelled, tuple((name, names) for name, (_, names) in rendered.items()), int(rows))
 
 
 def matrix_of(gathered: Gathered, chosen: str = EVERY) -> pd.DataFrame:

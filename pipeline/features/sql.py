@@ -2,8 +2,8 @@
 
 The text uses `row_number` and `case`, strict `<` on dates, lower-case aliases and one macro,
 `days_between(earlier, later)`; `MACROS` says how each engine spells it. Every query returns
-one row per decision that has something to say, keyed by `decision_key` (the ordinal of the
-decision in `decision_id` order), and numbers or nulls only.
+one row per decision of `decisions_asked` that has something to say, keyed by `decision_key` (the
+ordinal of the decision in `decision_id` order), and numbers or nulls only.
 
 Visibility is per cell: a row is seen when its event date and its `known_at` are before the
 decision; a later date of that row is seen when it and its own `*_visible_at` are. What orders
@@ -28,10 +28,10 @@ MACROS = {
 ANY_TIME = 1_000_000
 """A window in days that no history exceeds."""
 
-POINTS = (
-    "points as (select row_number() over (order by decision_id) as decision_key, decision_id, patient_id, "
-    "decision_date from decision_points)"
-)
+ASKED = "decisions_asked"
+"""The decisions that a query is for, with their `decision_key`."""
+
+POINTS = f"points as (select decision_key, decision_id, patient_id, decision_date from {ASKED})"
 
 Rendered = tuple[str, tuple[str, ...]]
 """A query and the columns it returns after `decision_key`."""

@@ -22,7 +22,7 @@ from pipeline.store.locks import acquire, release
 
 FOLDER = "mmrank-records-"
 _OWNER, _SPILL, _TABLES = "owner", "spill", "tables"
-_ROWS_PER_GROUP = 30_720
+_ROWS_PER_GROUP = 122_880
 """How many rows are compressed at a time; each thread holds this many rows of all columns of a table it makes."""
 _BYTES_PER_THREAD = 250_000_000
 

@@ -19,15 +19,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.benchmarks.floor import By
 
 ROOT = Path(__file__).parents[2]
 SIZES = [int(size) for size in os.environ.get("MMRANK_BENCH_SIZES", "200,600").split(",")]
 REPEATS = int(os.environ.get("MMRANK_BENCH_REPEATS", "1"))
 PART = 5000
 FLOOR, OURS, TUNED = "floor: our students alone", "mmrank, ready tables", "tuned: 200 x 15, pred_contrib, SQL rules"
+WALKED = "floor, trees walked by LightGBM"
 USUAL, EVAL = "usual: 500 x 31, TreeExplainer, rules by row", "usual, rules by DataFrame.eval"
 WHOLE = "mmrank predict, records to parts"
 
@@ -51,6 +55,7 @@ def commanded(records: Path, model: Path, out: Path) -> tuple[float, float]:
 
 def compare(home: Path, scratch: Path) -> dict[str, Any]:
     """Return seconds of each way and size, and how good the rankings are."""
+    import numpy as np
     import shap
 
     from pipeline.advice import configured_detail, score
@@ -78,6 +83,8 @@ def compare(home: Path, scratch: Path) -> dict[str, Any]:
     explainers, building, _ = timed(
         lambda: {key: shap.TreeExplainer(booster) for key, booster in usual.boosters.items()}
     )
+    matrix = model.columns.matrix(learned[:40])
+    _, making, _ = timed(lambda: model.students.contributions(matrix, np.zeros((len(matrix), len(model.targets)))))
     asked = way.asked_of(adviser)
     by_row, by_eval = way.row_rules(asked), way.eval_rules(asked)
     told: dict[str, Any] = {
@@ -87,6 +94,7 @@ def compare(home: Path, scratch: Path) -> dict[str, Any]:
         "parts": len(model.students.parts),
         "leaves": [usual.leaves, tuned.leaves],
         "explainers": building,
+        "tables": making,
         "rules": len(asked.running),
     }
     for size in SIZES:
@@ -97,7 +105,8 @@ def compare(home: Path, scratch: Path) -> dict[str, Any]:
         rows = [slice(start, start + PART) for start in starts]
         pieces = [shard_of(known, known.features.iloc[part].reset_index(drop=True)) for part in rows]
         ways: dict[str, Callable[[], Any]] = {
-            FLOOR: floor_of(adviser, pieces),
+            FLOOR: floor_of(adviser, pieces, "tables"),
+            WALKED: floor_of(adviser, pieces, "lightgbm"),
             OURS: partial(_each, partial(score, adviser, detail=detail), pieces),
             TUNED: partial(_each, partial(way.tuned_advice, adviser, tuned, asked), pieces),
         }
@@ -127,23 +136,22 @@ def _each(work: Callable[[Any], Any], pieces: list[Any]) -> list[Any]:
     return [work(piece) for piece in pieces]
 
 
-def floor_of(adviser: Any, pieces: list[Any]) -> Callable[[], None]:
-    """Return what cannot be left out: prediction, intervals and exact explanation by our students, matrices ready."""
+def floor_of(adviser: Any, pieces: list[Any], by: By) -> Callable[[], None]:
+    """Return what cannot be left out, matrices and tables of trees ready."""
     import numpy as np
 
-    from pipeline.learners.intervals import half_width
     from tests.benchmarks import usual_way as way
+    from tests.benchmarks.floor import least
 
     model = adviser.model
     nothing = [np.zeros((len(piece.features), *model.students.constants.shape)) for piece in pieces]
     signed = [way.weighed(adviser, piece, none)[1] for piece, none in zip(pieces, nothing, strict=True)]
     matrices = [model.columns.matrix(piece.features) for piece in pieces]
+    least(model, matrices[0][:1], signed[0][:1], by)
 
     def work() -> None:
         for matrix, weights in zip(matrices, signed, strict=True):
-            model.students.outcomes(matrix)
-            half_width(model.spread.deviations(matrix, weights))
-            model.students.contributions(matrix, weights)
+            least(model, matrix, weights, by)
 
     return work
 
@@ -223,14 +231,16 @@ def test_explained_and_guarded_decisions_per_second(
         print(
             f"\n\n{told['rules']} rules; ours {told['parts']} parts, theirs {told['models']} models of "
             f"{told['leaves'][0]:.0f} and {told['leaves'][1]:.0f} leaves on average, learned from {told['trained']:,} "
-            f"decisions; one thread, {REPEATS} rounds in turns, medians; the explainers took {told['explainers']:.1f} s"
+            f"decisions; one thread, {REPEATS} rounds in turns, medians; the explainers took "
+            f"{told['explainers']:.1f} s, our tables {told['tables']:.1f} s"
         )
         for size, ways in told["sizes"].items():
             count, ours = int(size), ways[OURS]
             print(f"\n{count:,} decisions{'':34}{'wall s':>9}{'CPU s':>9}{'a second':>10}{'CPU, ours = 1':>15}")
             for name, (wall, cpu) in ways.items():
                 print(f"{name:48}{wall:9.2f}{cpu:9.2f}{count / cpu:10.0f}{cpu / ours[1]:15.2f}")
-            print(f"end to end, times the floor: {ways[WHOLE][1] / ways[FLOOR][1]:.2f} (CPU)")
+            for floor in (FLOOR, WALKED):
+                print(f"end to end, times the {floor}: {ways[WHOLE][1] / ways[floor][1]:.2f} (CPU)")
         print("\nregret and share of best first choices on the simulated truth")
         for name, (lost, best) in told["quality"].items():
             print(f"{name:12}{lost:9.4f}{best:9.2f}")

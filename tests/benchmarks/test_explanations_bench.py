@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,11 +18,13 @@ import pandas as pd
 import pytest
 
 from pipeline.config import LearnerConfig
+from pipeline.learners.tree_tables import TreeTables
+from pipeline.learners.tree_text import tree_tables
 
 SIZES = (1, 100, 5_000, 10_000, 100_000)
 """Rows; a batch is scored in parts of 5,000."""
 COLUMNS, CATEGORICAL = 100, 99
-WAYS = {"pred_contrib": 0.0, "shap.TreeExplainer": 1e-9, "woodelf": 1e-5}
+WAYS = {"pred_contrib": 0.0, "tables": 1e-12, "tables, made anew": 1e-12, "shap.TreeExplainer": 1e-9, "woodelf": 1e-5}
 """How far a contribution may be from pred_contrib's; woodelf's is the tolerance that it tests itself with."""
 Explainer = Callable[[np.ndarray], np.ndarray]
 
@@ -56,10 +59,26 @@ def has_category(booster: lgb.Booster) -> bool:
     return "==" in set(booster.trees_to_dataframe()["decision_type"].dropna())
 
 
+def tables_of(booster: lgb.Booster) -> TreeTables:
+    """Return the tables of one part, as scoring makes them once per process."""
+    found = tree_tables([booster.model_to_string()])
+    assert found is not None
+    return found
+
+
+def looked_up(tables: TreeTables, matrix: np.ndarray) -> np.ndarray:
+    ((_, added),) = tables.contributions(tables.ways(matrix), matrix.shape[1])
+    return added.T
+
+
 def explainer(way: str, booster: lgb.Booster) -> Explainer:
     """Return a function from rows to contributions, made anew as the scoring of a batch would."""
     if way == "pred_contrib":
         return lambda matrix: np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
+    if way == "tables":
+        return partial(looked_up, tables_of(booster))
+    if way == "tables, made anew":
+        return lambda matrix: looked_up(tables_of(booster), matrix)
     if way == "shap.TreeExplainer":
         import shap
 
@@ -77,6 +96,8 @@ def test_every_way_gives_the_same_values_and_this_is_what_each_costs(
     told, values = {}, {}
     for way in [way for way in WAYS if way != "woodelf" or find_spec("woodelf") is not None]:
         explained, took = explainer(way, students["numbers"]), []
+        if way == "tables":
+            explained(rows[:1])
         for _ in range(3 if size <= 100 else 1):
             started = time.process_time()
             values[way] = explained(rows[:size])

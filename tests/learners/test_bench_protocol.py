@@ -190,3 +190,14 @@ def test_a_method_that_changes_gets_another_digest() -> None:
     assert digest("cox", PROTOCOL) == digest("cox", PROTOCOL)
     assert digest("cox", other) != digest("cox", PROTOCOL)
     assert digest("causalml_t", PROTOCOL) != digest("causalml_x", PROTOCOL)
+
+
+def test_a_run_of_earlier_code_is_stale_unless_this_code_gave_its_results_again() -> None:
+    ours = {**PROTOCOL["methods"]["ours"], "given_again": {"new": ["old"]}}
+    protocol = {**PROTOCOL, "methods": {**PROTOCOL["methods"], "ours": ours}}
+    lines = [_line("ours", 0.1, code=code, seed=seed) for seed, code in ((81, "old"), (82, "older"), (83, "new"))]
+
+    assert [report.is_current(protocol, line, "new") for line in lines] == [True, False, True]
+    assert [report.is_current(protocol, line, "newer") for line in lines] == [False, False, False]
+    assert "1 runs were made by an earlier version" in report.report(protocol, lines, {"ours": "new"})
+    assert "3 runs were made by an earlier version" in report.report(protocol, lines, {"ours": "newer"})

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +34,7 @@ from pipeline.runs.spark_parts import TABLES, Order, Parcels, Verified, at_home,
 from pipeline.runs.workers import Scoring
 from pipeline.store import BatchWriter, Part, read_predictions
 from pipeline.store.travel import packed_model
-from tests.conftest import Journey
+from tests.conftest import ROOT, Journey
 
 # pyspark says that its pandas functions, which we do not use, are new to pandas 3; py4j leaves sockets to be collected.
 pytestmark = [
@@ -109,6 +114,42 @@ def test_a_batch_without_tables_is_gone_on_with_by_the_other_engine(
             predict(records, journey.loaded, out, Quiet(), spark=first, **options)
     assert [path.name for path in (out / "_unfinished" / "parts").iterdir()] == ["part-00000.csv"]
     predict(records, journey.loaded, out, Quiet(), resume=True, spark=second, **options)
+
+    assert files(out) == files(tmp_path / "whole")
+
+
+_DRIVER = """
+import sys
+from pathlib import Path
+from pipeline.runs.model_dir import load_directory
+from pipeline.runs.on_spark import Spark
+from pipeline.runs.predict import predict
+from pipeline.runs.reporting import Quiet
+records, model, out, master = sys.argv[1:]
+loaded = load_directory(Path(model))
+predict(Path(records), loaded, Path(out), Quiet(), decisions_per_part=2, spark=Spark(master, 1))
+"""
+
+
+def test_a_driver_that_is_killed_leaves_whole_parts_which_this_machine_goes_on_from(
+    journey: Journey, cluster_master: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = [sys.executable, "-c", _DRIVER, journey.fresh, journey.loaded.directory, out, "local-cluster[1,1,1024]"]
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(list(map(str, words)), cwd=ROOT, start_new_session=True, **silent) as driver:
+        standing = out / "_unfinished" / "parts"
+        until = time.monotonic() + 120
+        while not (standing.is_dir() and any(standing.glob("part-*"))):
+            assert driver.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    assert driver.returncode == -signal.SIGKILL
+    with pytest.raises(PipelineError):
+        read_predictions(out)
+    predict(journey.fresh, journey.loaded, tmp_path / "whole", Quiet(), decisions_per_part=2)
+    predict(journey.fresh, journey.loaded, out, Quiet(), decisions_per_part=2, resume=True)
 
     assert files(out) == files(tmp_path / "whole")
 

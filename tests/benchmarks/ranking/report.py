@@ -73,7 +73,8 @@ def _heading(
         "patients). Regret is true utility, burden included, lost against the best arm that was possible. After +- "
         "stands the standard error over seeds, in brackets the number of seeds where some are missing."
     ]
-    stale = sum(method in digests and line["code"] != digests[method] for (_, _, _, method), line in done.items())
+    asked = [(line, digests[key[-1]]) for key, line in done.items() if key[-1] in digests]
+    stale = sum(not is_current(protocol, line, code) for line, code in asked)
     if stale:
         said.append(f"{stale:,} runs were made by an earlier version of their method.")
     data: dict[tuple[str, int, int], set[str]] = {}
@@ -85,6 +86,12 @@ def _heading(
     if failed:
         said.append("Failed: " + ", ".join(f"{m} on {w} n={n} seed {s}" for w, n, s, m in sorted(failed)) + ".")
     return "\n".join(said)
+
+
+def is_current(protocol: Mapping[str, Any], line: Line, code: str) -> bool:
+    """Return whether a run was made by this code of its method, or by one whose results this code gave again."""
+    given_again = protocol["methods"][line["method"]].get("given_again", {})
+    return line["code"] == code or line["code"] in given_again.get(code, ())
 
 
 def _cell(values: Sequence[float], seeds: int, sign: str = "") -> str:

@@ -93,7 +93,7 @@ def missing(protocol: dict[str, Any], asked: argparse.Namespace) -> Iterator[dic
                     for method in asked.only
                     if asked.force
                     or (line := done.get((world, n, seed, method))) is None
-                    or (line["code"] != digests[method] and not asked.keep_stale)
+                    or (not report.is_current(protocol, line, digests[method]) and not asked.keep_stale)
                 ]
                 if wanted:
                     task = load(world, n, seed, protocol, setup, asked.cache)
