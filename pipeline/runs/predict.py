@@ -135,6 +135,7 @@ def predict(
         if isinstance(reading, Parcels):
             done = scored_on_spark(reading, aside, scoring, watch, divided, spark or Spark())
         else:
+            reading.hold_less()
             tasks = _tasks(reading, aside, decisions_per_part, writer.done_parts, watch)
             done = scored(tasks, scoring, loaded.adviser, min(processes, parts - len(writer.done_parts)))
         try:

@@ -26,6 +26,8 @@ from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import Setup
 from pipeline.store import open_records
 
+_WHILE_SCORING = "200MB"
+
 
 @dataclass(frozen=True)
 class Known:
@@ -121,6 +123,13 @@ class Reading:
         """How many patients these decisions are of."""
         counted = self.connection.execute(f"select count(distinct patient_id) from {POINTS_TABLE}").fetchall()
         return int(counted[0][0])
+
+    def hold_less(self) -> None:
+        """Keep at most 200 MB of the tables in memory from now on: parts are read once each, one after the other."""
+        limit, less = (f"parse_formatted_bytes({text})" for text in ("current_setting('memory_limit')", "?"))
+        if self.connection.execute(f"select {limit} > {less}", [_WHILE_SCORING]).fetchall()[0][0]:
+            with within(_WHILE_SCORING):
+                self.connection.execute(f"SET memory_limit = '{_WHILE_SCORING}'")
 
     def features(self, start: int, stop: int) -> pd.DataFrame:
         """Return the features alone of the decisions of some places, as `part` counts them."""

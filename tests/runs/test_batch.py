@@ -268,3 +268,14 @@ def test_no_decision_gives_a_part_without_rows() -> None:
     part = part_of(predictions_schema().empty_table())
 
     assert (part.decisions, part.rows, part.ends, part.statuses) == (0, 0, [], {})
+
+
+@pytest.mark.parametrize(("given", "kept"), [("1GB", 200_000_000), ("100MB", 100_000_000)])
+def test_while_parts_are_scored_tables_keep_little_memory(journey: Journey, given: str, kept: int) -> None:
+    reading = open_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet(), memory_limit=given)
+    whole = reading.part(0, 60).features
+    reading.hold_less()
+    limit = "select parse_formatted_bytes(current_setting('memory_limit'))"
+
+    assert reading.connection.execute(limit).fetchall()[0][0] == pytest.approx(kept, rel=0.001)
+    pd.testing.assert_frame_equal(reading.part(0, 60).features, whole)
