@@ -40,6 +40,11 @@ _POINTS = (
 )
 
 
+def between(start: int, stop: int) -> str:
+    """Return the condition on `decision_key` of some places in `decision_id` order, from 0, the last left out."""
+    return f"decision_key > {int(start)} and decision_key <= {int(stop)}"
+
+
 def render(
     spec: FeatureSpec, drugs: DrugCatalogue, definition: RefractoryDefinition = "imwg"
 ) -> tuple[tuple[str, Rendered], ...]:
@@ -128,8 +133,8 @@ def gather(
     connection.execute(MACROS["duckdb"])
     rendered = {f"feature_{kind}": found for kind, found in render(spelled, drugs, refractory_definition)}
     for start in range(0, max(int(rows), 1), _AT_ONCE):
-        some = f"decision_key > {start} and decision_key <= {start + _AT_ONCE}"
-        connection.execute(f"create or replace temp view {ASKED} as select * from {POINTS_TABLE} where {some}")
+        some = f"select * from {POINTS_TABLE} where {between(start, start + _AT_ONCE)}"
+        connection.execute(f"create or replace temp view {ASKED} as {some}")
         for table, (text, _) in rendered.items():
             kept = f"create or replace table {table} as" if start == 0 else f"insert into {table}"
             connection.execute(f"{kept} select * from ({text}) as found order by decision_key")

@@ -19,7 +19,7 @@ from pipeline.advice import Shard
 from pipeline.cohort import CohortReport, cell_therapy, decision_points
 from pipeline.errors import ConfigError
 from pipeline.features import Gathered, facts, gather, matrix_of
-from pipeline.features.matrix import EVERY, POINTS_TABLE
+from pipeline.features.matrix import EVERY, POINTS_TABLE, between
 from pipeline.guardrails import Overrides
 from pipeline.records import RecordsReport, missingness, raise_on_errors, standardise, summary
 from pipeline.runs.reporting import Reporter
@@ -133,7 +133,7 @@ class Reading:
 
     def features(self, start: int, stop: int) -> pd.DataFrame:
         """Return the features alone of the decisions of some places, as `part` counts them."""
-        return matrix_of(self.gathered, _between(start, stop))
+        return matrix_of(self.gathered, between(start, stop))
 
     def every(self) -> Known:
         """Return what was known at every decision."""
@@ -141,7 +141,7 @@ class Reading:
 
     def part(self, start: int, stop: int) -> Known:
         """Return what was known at the decisions of some places in `decision_id` order, from 0, the last left out."""
-        return self._known(_between(start, stop))
+        return self._known(between(start, stop))
 
     def of(self, decisions: Collection[str]) -> Known:
         """Return what was known at those of some decisions that are in the cohort."""
@@ -167,10 +167,6 @@ class Reading:
         query = f"select * exclude (decision_key) from keyed_{name} where {chosen} order by decision_key{order}"
         frame = self.connection.execute(query).df()
         return frame.astype({column: "str" for column in _TEXTS if column in frame})
-
-
-def _between(start: int, stop: int) -> str:
-    return f"decision_key > {int(start)} and decision_key <= {int(stop)}"
 
 
 _TEXTS = ("decision_id", "patient_id", "site_id", "modality", "product", "outcome")

@@ -109,7 +109,7 @@ def test_one_tree_explained_by_the_definition(seed: int) -> None:
     ((_, added),) = tables.contributions(tables.ways(values), COLUMNS)
     for row, value in enumerate(values):
         expected = {
-            known: _expected(tree, booster, value, frozenset(known))
+            known: _expected(tree, value, frozenset(known))
             for size in range(len(read) + 1)
             for known in combinations(read, size)
         }
@@ -123,13 +123,13 @@ def test_one_tree_explained_by_the_definition(seed: int) -> None:
             assert added[column, row] == pytest.approx(part, abs=1e-12)
 
 
-def _expected(node: dict[str, object], booster: lgb.Booster, value: Array, known: frozenset[int]) -> float:
-    """Return the mean of a tree where only some columns are known; LightGBM itself says which way a split sends."""
+def _expected(node: dict[str, object], value: Array, known: frozenset[int]) -> float:
+    """Return the mean of a tree where only some columns are known."""
     if "split_index" not in node:
         return float(node["leaf_value"])  # type: ignore[arg-type]
     sides = [node["left_child"], node["right_child"]]
     rows = [float(side.get("internal_count", side.get("leaf_count"))) for side in sides]  # type: ignore[attr-defined]
-    means = [_expected(side, booster, value, known) for side in sides]  # type: ignore[arg-type]
+    means = [_expected(side, value, known) for side in sides]  # type: ignore[arg-type]
     if int(node["split_feature"]) not in known:  # type: ignore[call-overload]
         return float(np.average(means, weights=rows))
     return means[0] if _goes_left(node, value) else means[1]
