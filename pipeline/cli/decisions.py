@@ -29,7 +29,9 @@ def predict(
     overrides: Overrides = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted batch.")] = False,
-    processes: Annotated[int | None, typer.Option(min=1, help="How many score; default: one per core.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many score; default: one per core, from three parts each on.")
+    ] = None,
     top_reasons: Annotated[
         int | None, typer.Option(min=0, max=20, help="Features named as reasons; default: as the model is configured.")
     ] = None,
@@ -49,7 +51,7 @@ def predict(
 ) -> None:
     """Score records in a batch: ranked, explained and guarded Parquet."""
     from pipeline.runs.on_spark import Spark
-    from pipeline.runs.predict import asked_detail, cores
+    from pipeline.runs.predict import asked_detail
     from pipeline.runs.predict import predict as run
     from pipeline.runs.screen import batch_shown
 
@@ -65,7 +67,7 @@ def predict(
         resume=resume,
         detail=asked_detail(loaded, explained, top_reasons),
         kind=kind,
-        processes=processes or cores(),
+        processes=processes,
         memory_limit=memory,
         spark=Spark(master, processes) if engine == "spark" else None,
     )

@@ -31,6 +31,8 @@ from pipeline.store import BatchWriter, Kind
 DECISIONS_PER_PART = 5000
 _ABOUT = ("model_version", "records_digest", "simulated")
 MEMORY_LIMIT = "512MB"
+PARTS_PER_PROCESS = 3
+"""The parts that one more process must have to repay its start; docs/performance.md, Batches."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def predict(
     decisions_per_part: int = DECISIONS_PER_PART,
     detail: Detail | None = None,
     kind: Kind = "parquet",
-    processes: int = 1,
+    processes: int | None = 1,
     memory_limit: str = MEMORY_LIMIT,
     spark: Spark | None = None,
 ) -> Batch:
@@ -92,8 +94,9 @@ def predict(
         How much is explained; part of the batch's identity. None: everything, as configured.
     kind : {'parquet', 'csv'}
         Part of the batch's identity.
-    processes : int
-        How many score, each in one thread; the bytes written are the same for any number. 1: this one.
+    processes : int or None
+        How many score, each in one thread; the bytes written are the same for any number. 1: this one. None: one per
+        core, as far as each has three parts to score.
     memory_limit : str
         For records and features; what does not fit spills to a private temporary folder.
     spark : Spark or None
@@ -137,7 +140,8 @@ def predict(
         else:
             reading.hold_less()
             tasks = _tasks(reading, aside, decisions_per_part, writer.done_parts, watch)
-            done = scored(tasks, scoring, loaded.adviser, min(processes, parts - len(writer.done_parts)))
+            left = parts - len(writer.done_parts)
+            done = scored(tasks, scoring, loaded.adviser, min(processes or worthwhile(left, cores()), left))
         try:
             for number, part in done:
                 writer.write_part(number, part)
@@ -163,6 +167,11 @@ def asked_detail(loaded: Loaded, extent: Extent, top_reasons: int | None) -> Det
     """Return how much is explained; None names as many features as the model is configured to."""
     configured = configured_detail(loaded.adviser)
     return Detail(extent, configured.top_reasons if top_reasons is None else top_reasons)
+
+
+def worthwhile(parts: int, cores: int) -> int:
+    """Return how many processes score some parts soonest: one per core, as far as each has three parts."""
+    return max(1, min(cores, parts // PARTS_PER_PROCESS))
 
 
 def cores() -> int:

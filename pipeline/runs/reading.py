@@ -26,7 +26,7 @@ from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import Setup
 from pipeline.store import open_records
 
-_WHILE_SCORING = "200MB"
+_WHILE_SCORING = "100MB"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Reading:
         return int(counted[0][0])
 
     def hold_less(self) -> None:
-        """Keep at most 200 MB of the tables in memory from now on: parts are read once each, one after the other."""
+        """Keep at most 100 MB of the tables in memory from now on: parts are read once each, one after the other."""
         limit, less = (f"parse_formatted_bytes({text})" for text in ("current_setting('memory_limit')", "?"))
         if self.connection.execute(f"select {limit} > {less}", [_WHILE_SCORING]).fetchall()[0][0]:
             with within(_WHILE_SCORING):

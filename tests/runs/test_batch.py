@@ -81,6 +81,33 @@ def test_two_processes_write_the_bytes_of_one(scored: Scored, tmp_path: Path) ->
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
+@pytest.mark.parametrize(
+    ("parts", "cores", "processes"),
+    [(0, 8, 1), (1, 8, 1), (5, 2, 1), (6, 2, 2), (9, 16, 3), (11, 16, 3), (900, 16, 16)],
+)
+def test_a_process_is_started_only_for_three_parts(parts: int, cores: int, processes: int) -> None:
+    assert predicting.worthwhile(parts, cores) == processes
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "expected"), [(20, None, 1), (10, None, 2), (5, None, 4), (20, 2, 2), (20, 5, 3)]
+)
+def test_how_many_score_is_as_asked_or_as_pays(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, asked: int | None, expected: int
+) -> None:
+    told: list[int] = []
+
+    def noted(tasks: Any, scoring: Scoring, adviser: Any, processes: int) -> Any:
+        told.append(processes)
+        return workers.scored(tasks, scoring, adviser, 1)
+
+    monkeypatch.setattr(predicting, "scored", noted)
+    monkeypatch.setattr(predicting, "cores", lambda: 4)
+    scored(tmp_path / "out", decisions_per_part=size, processes=asked)
+
+    assert told == [expected]
+
+
 WORKER = """
 import sys
 from pathlib import Path
@@ -270,7 +297,7 @@ def test_no_decision_gives_a_part_without_rows() -> None:
     assert (part.decisions, part.rows, part.ends, part.statuses) == (0, 0, [], {})
 
 
-@pytest.mark.parametrize(("given", "kept"), [("1GB", 200_000_000), ("100MB", 100_000_000)])
+@pytest.mark.parametrize(("given", "kept"), [("1GB", 100_000_000), ("80MB", 80_000_000)])
 def test_while_parts_are_scored_tables_keep_little_memory(journey: Journey, given: str, kept: int) -> None:
     reading = open_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet(), memory_limit=given)
     whole = reading.part(0, 60).features
