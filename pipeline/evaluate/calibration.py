@@ -67,8 +67,8 @@ def slope_of(
     return slope, error, mean - slope * centre
 
 
-def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, Any]]:
-    """Return observed by predicted in at most eight groups of at least 25 known outcomes, with 90 % ends."""
+def _bins(predicted: Array, observed: Array, weight: Array, groups: IntArray) -> list[dict[str, Any]]:
+    """Return observed by predicted in at most eight groups of at least 25 known outcomes, with 90 % ends by patient."""
     known = np.flatnonzero(weight > 0)
     count = int(np.clip(len(known) // 25, 1, 8))
     order = known[np.argsort(predicted[known], kind="stable")]
@@ -78,7 +78,7 @@ def _bins(predicted: Array, observed: Array, weight: Array) -> list[dict[str, An
         if w.sum() <= 0:
             continue
         mean = float(w @ observed[part] / w.sum())
-        error = float(np.sqrt(np.sum((w * (observed[part] - mean)) ** 2)) / w.sum())
+        error = float(np.sqrt(np.sum(summed(w * (observed[part] - mean), groups[part]) ** 2)) / w.sum())
         rows.append(
             {
                 "predicted": float(w @ predicted[part] / w.sum()),
@@ -166,7 +166,7 @@ def come_true(
         **slope_and_order(found, c_index),
         **in_the_large_told(in_the_large(predicted, observed, weight, groups) if enough else None),
         "brier": float(weight @ (observed - predicted) ** 2 / weight.sum()) if weight.sum() > 0 else None,
-        "bins": _bins(predicted, observed, weight),
+        "bins": _bins(predicted, observed, weight, groups),
     }
 
 

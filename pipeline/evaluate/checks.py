@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config import GateConfig
@@ -12,6 +12,8 @@ from pipeline.learners.policy_value import LARGEST_WEIGHT, MASS, SMALLEST_SAMPLE
 
 _SLOPE = (0.5, 1.5)
 _MOST_CLIPPED = 0.01
+_MOST_LOST = 0.5
+_CHANCE_OF_NONE = 0.05
 _SECTIONS = {
     **dict.fromkeys(("C03", "C04", "C05", "C12"), "overlap"),
     **dict.fromkeys(("C06", "C10", "C11", "C13"), "league"),
@@ -25,6 +27,7 @@ _SECTIONS = {
     "C15": "temporal",
     "C20": "shap",
     "C21": "stability",
+    "C22": "arms",
 }
 """The section of the review page that each check comes from."""
 
@@ -116,7 +119,40 @@ def checks(evaluation: Mapping[str, Any], gates: GateConfig) -> list[dict[str, A
         *_challenges(evaluation),
         *_in_groups(evaluation["subgroups"]),
         *_of_reasons(evaluation),
+        followed(cohort["modalities"], {row["outcome"]: row["label"] for row in evaluation["estimands"]}),
     ]  # fmt: skip
+
+
+def followed(modalities: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the check that every outcome was watched for in every ranked modality: silence about harm is no safety.
+
+    Parameters
+    ----------
+    modalities : sequence of mapping
+        `cohort.modalities` of an evaluation.
+    labels : mapping of outcome to how it is called
+
+    Notes
+    -----
+    Where the other modalities have r events per decision, n decisions have none with chance (1 - r)^n (binomial);
+    below 5 % that is an issue. Over half lost before the horizon is one too, as for the outcome that gates ranking.
+    """
+    found, judged = [], 0
+    for row in (row for row in modalities if row["ranked"]):
+        others = [other for other in modalities if other is not row]
+        decisions = sum(other["decisions"] for other in others)
+        for outcome, events in row["events"].items():
+            judged += 1
+            named, lost = f"{row['label']}: {labels.get(outcome, outcome)}", row["censored_before_horizon"].get(outcome)
+            rate = sum(other["events"].get(outcome, 0) for other in others) / max(decisions, 1)
+            if lost is not None and lost > _MOST_LOST:
+                found.append(f"{named}, {100 * lost:.0f} % lost before the horizon")
+            elif events == 0 and (1 - rate) ** row["decisions"] < _CHANCE_OF_NONE:
+                found.append(f"{named}, nobody had it, which chance hardly explains")
+    return _check("C22", "Every outcome was followed in every ranked modality",
+                  _passed(not found) if judged else "too_little_data", len(found),
+                  f"at most {100 * _MOST_LOST:.0f} % lost before the horizon; events where others have them",
+                  "; ".join(found) or f"{judged} outcomes of ranked modalities")  # fmt: skip
 
 
 def _challenges(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -218,8 +218,8 @@ def _calibration(
     predicted = earlier.control[spoken, column[spoken]]
     months, event = judge.follow_up.months[_OUTCOME][rows], judge.follow_up.event[_OUTCOME][rows]
     controlled = np.where((event > 0) & (months <= horizon), 0.0, 1.0)
-    found = slope_of(predicted, controlled, horizon_weights(months, event, horizon))
-    c_index = concordance(months, event, 1.0 - predicted, horizon)
+    found = slope_of(predicted, controlled, horizon_weights(months, event, horizon), judge.groups[rows])
+    c_index = concordance(months, event, 1.0 - predicted, horizon, judge.groups[rows])
     return {
         "outcome": _OUTCOME,
         "n": len(rows),

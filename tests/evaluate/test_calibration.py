@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluate.calibration import calibration, in_the_large, slope_of
+from pipeline.evaluate.calibration import calibration, come_true, in_the_large, slope_of
 from pipeline.evaluate.censoring import concordance, horizon_weights
 from tests.evaluate.drawn_evidence import ARMS, CONTROL, drawn
 
@@ -41,6 +41,21 @@ def test_a_person_counted_twice_narrows_no_interval() -> None:
     one = concordance(months, event, predicted, 12.0)
     assert two is not None and one is not None
     assert (two.value, two.low, two.high) == pytest.approx((one.value, one.low, one.high))
+
+
+def test_a_person_counted_twice_narrows_no_bin() -> None:
+    rng, person = np.random.default_rng(3), np.arange(400)
+    predicted, months = rng.random(400), rng.exponential(20, 400)
+    event, weight = np.ones(400, dtype=int), np.ones(400)
+
+    def bins(rows: np.ndarray) -> list[tuple[float, float]]:
+        timed_by = (months[rows], event[rows])
+        observed = (months > 12).astype(float)[rows]
+        found = come_true(predicted[rows], observed, weight[rows], person[rows], CONTROL[0], timed_by)
+        return [(row["low"], row["high"]) for row in found["bins"]]
+
+    # Eight bins of 50 people, or of 100 rows: the same people are in each.
+    assert np.allclose(bins(person), bins(np.repeat(person, 2)))
 
 
 def test_ninety_of_a_hundred_intervals_hold_what_is_right_when_people_come_back() -> None:

@@ -102,6 +102,16 @@ def test_chances_that_come_true_have_slope_one_and_reversed_ones_do_not() -> Non
     assert wrong["c_index_high"] < 0.5
 
 
+def test_calibration_on_later_rows_is_clustered_by_patient() -> None:
+    people, split = drawn(6000, 2), _split(6000)
+    few = replace(people, evidence=replace(people.evidence, groups=people.evidence.rows // 300))
+    own, clustered = (_finding(who, split, _earlier(who, split.later))["calibration"] for who in (people, few))
+
+    for name in ("slope", "c_index"):
+        assert clustered[name] == own[name]
+        assert clustered[f"{name}_low"] != pytest.approx(own[f"{name}_low"], rel=1e-3)
+
+
 def test_nothing_of_the_later_outcomes_shapes_a_choice() -> None:
     people, split = drawn(2000, 3, effect=0.1), _split(2000)
     earlier = _earlier(people, split.later)
