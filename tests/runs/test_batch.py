@@ -297,7 +297,7 @@ def test_no_decision_gives_a_part_without_rows() -> None:
     assert (part.decisions, part.rows, part.ends, part.statuses) == (0, 0, [], {})
 
 
-@pytest.mark.parametrize(("given", "kept"), [("1GB", 100_000_000), ("80MB", 80_000_000)])
+@pytest.mark.parametrize(("given", "kept"), [("1GB", 100_000_000), ("90MB", 90_000_000)])
 def test_while_parts_are_scored_tables_keep_little_memory(journey: Journey, given: str, kept: int) -> None:
     reading = open_known(journey.fresh, journey.loaded.setup, training=False, reporter=Quiet(), memory_limit=given)
     whole = reading.part(0, 60).features
