@@ -24,7 +24,7 @@ from pipeline.guardrails import Overrides
 from pipeline.records import RecordsReport, missingness, raise_on_errors, standardise, summary
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import Setup
-from pipeline.store import open_records
+from pipeline.store import keep_at_most, open_records
 
 _WHILE_SCORING = "100MB"
 
@@ -126,10 +126,8 @@ class Reading:
 
     def hold_less(self) -> None:
         """Keep at most 100 MB of the tables in memory from now on: parts are read once each, one after the other."""
-        limit, less = (f"parse_formatted_bytes({text})" for text in ("current_setting('memory_limit')", "?"))
-        if self.connection.execute(f"select {limit} > {less}", [_WHILE_SCORING]).fetchall()[0][0]:
-            with within(_WHILE_SCORING):
-                self.connection.execute(f"SET memory_limit = '{_WHILE_SCORING}'")
+        with within(_WHILE_SCORING):
+            keep_at_most(self.connection, _WHILE_SCORING)
 
     def features(self, start: int, stop: int) -> pd.DataFrame:
         """Return the features alone of the decisions of some places, as `part` counts them."""

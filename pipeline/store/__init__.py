@@ -21,6 +21,7 @@ from pipeline.store.flavour import around
 from pipeline.store.locks import locked
 from pipeline.store.model_files import model_digest, read_model, write_model
 from pipeline.store.prediction_tables import Kind, Part, part_of, prediction_table, predictions_schema
+from pipeline.store.private_database import keep_at_most
 from pipeline.store.records_in import open_records, read_stamp
 from pipeline.store.records_out import read_table, write_records
 from pipeline.store.registry import Registry, SignOff, Version, nominate, read_registry, sign_off
@@ -39,6 +40,7 @@ __all__ = [
     "around",
     "canonical_json",
     "declared_folder",
+    "keep_at_most",
     "locked",
     "model_digest",
     "new_folder",

@@ -78,6 +78,19 @@ def private_database(memory_limit: str | None = None, threads: int | None = None
     return connection
 
 
+def keep_at_most(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> None:
+    """Lower the memory limit of a database; a lower one stays.
+
+    Raises
+    ------
+    duckdb.OutOfMemoryException
+        If what is in use cannot be given back.
+    """
+    query = "SELECT parse_formatted_bytes(current_setting('memory_limit')) > parse_formatted_bytes(?)"
+    if connection.execute(query, [memory_limit]).fetchall()[0][0]:
+        connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
+
+
 def remove_folders_of_the_dead() -> None:
     """Remove the private folders, in the temporary folder, of processes of this user that have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
