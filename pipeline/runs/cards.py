@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -20,11 +22,27 @@ from pipeline.runs.overriding import read_overrides
 from pipeline.runs.predict import advice_for
 from pipeline.runs.reading import Known, read_known
 from pipeline.runs.reporting import Reporter
-from pipeline.store import new_folder, read_predictions, read_text, write_tables, write_text
+from pipeline.store import batch_identity, new_folder, read_predictions, read_text, write_tables, write_text
 
 EXAMPLE = "example_case.html"
 _ABOUT = "The tables of the case card beside this folder: one person's values. Made anew with the card.\n"
 _WAITING = ("action_required", "indeterminate")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The decisions to explain.
+
+    Attributes
+    ----------
+    decisions : tuple of str
+        In the order in which cards are numbered.
+    batch : mapping
+        By what the batch that names them was scored, as its manifest says; empty where no batch does.
+    """
+
+    decisions: tuple[str, ...]
+    batch: Mapping[str, Any] = field(default_factory=dict)
 
 
 def explain_case(
@@ -85,7 +103,7 @@ def explain_case(
 def explain_cases(
     records: Path,
     loaded: Loaded,
-    decisions: Sequence[str] | None,
+    asked: Asked | None,
     out: Path,
     reporter: Reporter,
     *,
@@ -99,8 +117,8 @@ def explain_cases(
     ----------
     records : path
     loaded : Loaded
-    decisions : sequence of str or None
-        In the order in which cards are numbered; None writes all decisions of the cohort.
+    asked : Asked or None
+        None writes all decisions of the cohort.
     out : path
         A new or empty folder. Its files are numbered and name no decision.
     reporter : Reporter
@@ -119,14 +137,19 @@ def explain_cases(
     ------
     ConfigError
         If the folder holds something, or the records lack some of the decisions (told as a count).
+    ModelMismatchError
+        If the batch that names the decisions was scored with other overrides or from other records.
     RuleError
         If the file of overrides is wrong.
     """
     aside = read_overrides(overrides, loaded.setup)
+    batch = {} if asked is None else asked.batch
+    _refuse_another(batch, "overrides", None if overrides is None else aside.digest)
     home = new_folder(out)
     known = read_known(records, loaded.setup, training=False, reporter=reporter)
+    _refuse_another(batch, "records", known.records.digest)
     features = known.features.set_index("decision_id", drop=False).rename_axis(None)
-    wanted = list(features.index if decisions is None else dict.fromkeys(decisions))
+    wanted = list(features.index if asked is None else asked.decisions)
     strangers = len(set(wanted) - set(features.index))
     if strangers or not wanted:
         raise ConfigError(
@@ -155,8 +178,17 @@ def _written(out: Path, card: CaseCard, *, tables: bool) -> None:
         write_tables(out, card_tables(card), _ABOUT)
 
 
-def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | None, loaded: Loaded) -> list[str]:
-    """Return the decisions to explain: those named, those of a file with one id a line, and those of a batch.
+def _refuse_another(batch: Mapping[str, Any], what: str, digest: str | None) -> None:
+    """Refuse what a batch was not scored with: its cards would tell another story than its rows."""
+    if batch and batch.get(f"{what}_digest") != digest:
+        raise ModelMismatchError(
+            f"explain: the batch was scored with other {what} than these. Give the {what} that `mmrank predict` had, "
+            "or score the batch again."
+        )
+
+
+def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | None, loaded: Loaded) -> Asked:
+    """Return the decisions to explain: those named, those of a file with one id a line, and those of a batch, once.
 
     Parameters
     ----------
@@ -176,17 +208,17 @@ def asked_for(named: Sequence[str], listed_in: Path | None, predictions: Path | 
     ModelMismatchError
         If another model scored the batch: its cards would tell another story.
     """
-    found = list(named)
+    found, batch = list(named), dict[str, Any]()
     if listed_in is not None:
         found += [line.strip() for line in read_text(listed_in).splitlines() if line.strip()]
     if predictions is not None:
-        batch = read_predictions(predictions, ["decision_id", "model_version"])
-        if set(batch["model_version"]) - {loaded.adviser.model_version}:
+        batch = batch_identity(predictions)
+        if batch.get("model_version") != loaded.adviser.model_version:
             raise ModelMismatchError(
                 f"{predictions}: another model scored this batch. Give the model that did, or score it again."
             )
-        found += list(batch["decision_id"].unique())
-    return found
+        found += list(read_predictions(predictions, ["decision_id"])["decision_id"].unique())
+    return Asked(tuple(dict.fromkeys(found)), batch)
 
 
 def example_card(known: Known, loaded: Loaded, predictions: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.store.batch import BatchWriter, read_predictions
+from pipeline.store.batch import BatchWriter, batch_identity, read_predictions
 from pipeline.store.files import (
     canonical_json,
     declared_folder,
@@ -38,6 +38,7 @@ __all__ = [
     "SignOff",
     "Version",
     "around",
+    "batch_identity",
     "canonical_json",
     "declared_folder",
     "keep_at_most",

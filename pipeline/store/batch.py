@@ -349,6 +349,17 @@ def read_predictions(directory: str | Path, columns: Sequence[str] | None = None
     return frame
 
 
+def batch_identity(directory: str | Path) -> dict[str, Any]:
+    """Return by what a finished batch was scored: digests of model, rules, records and overrides, and its options.
+
+    Raises
+    ------
+    SchemaError
+        If the batch is unfinished, or its manifest changed.
+    """
+    return dict(_manifest(Path(directory))["identity"])
+
+
 def _manifest(home: Path) -> dict[str, Any]:
     try:
         said = (home / SUCCESS).read_text().strip()

@@ -10,9 +10,11 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.errors import ConfigError, ModelMismatchError, PipelineError
-from pipeline.runs.cards import asked_for
+from pipeline.runs.cards import asked_for, explain_cases
+from pipeline.runs.institution import write_institution
 from pipeline.runs.predict import predict
 from pipeline.runs.reporting import Quiet
+from pipeline.simulate import SimulationSettings
 from tests.conftest import Journey
 from tests.review.reading_back import read_page
 
@@ -64,14 +66,58 @@ def test_identifiers_stand_in_the_index_when_asked(journey: Journey, tmp_path: P
     assert sorted(path.name for path in (tmp_path / "named").iterdir())[0] == "card-0001.html"
 
 
-def test_a_batch_names_its_decisions_to_its_own_model_only(journey: Journey, tmp_path: Path) -> None:
-    predict(journey.fresh, journey.loaded, tmp_path / "batch", Quiet())
+@pytest.fixture(scope="module")
+def aside(journey: Journey) -> Path:
+    """Return a file with one override."""
+    path = journey.home / "one-override.csv"
+    row = "D000002,g03-us-teclistamab-label,Discussed at the board,treating haematologist,2026-11-20"
+    path.write_text(f"decision_id,rule_id,reason,by_role,date\n{row}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def batches(journey: Journey, aside: Path) -> dict[bool, Path]:
+    """Return one batch scored without, and one with, the override."""
+    homes = {False: journey.home / "cards-of-plain", True: journey.home / "cards-of-overridden"}
+    for overridden, home in homes.items():
+        predict(journey.fresh, journey.loaded, home, Quiet(), overrides=aside if overridden else None)
+    return homes
+
+
+def test_a_batch_names_its_decisions_to_its_own_model_only(journey: Journey, batches: dict[bool, Path]) -> None:
     other = replace(journey.loaded, adviser=replace(journey.loaded.adviser, model_version="another"))
 
-    found = asked_for([], None, tmp_path / "batch", journey.loaded)
+    found = asked_for(["D000009"], None, batches[False], journey.loaded).decisions
+    assert found[0] == "D000009"
     assert len(found) == len(set(found)) > 40
     with pytest.raises(ModelMismatchError):
-        asked_for([], None, tmp_path / "batch", other)
+        asked_for([], None, batches[False], other)
+
+
+@pytest.mark.parametrize("scored_with, explained_with", [(False, True), (True, False)])
+def test_cards_of_a_batch_need_its_overrides(
+    journey: Journey, batches: dict[bool, Path], aside: Path, tmp_path: Path, scored_with: bool, explained_with: bool
+) -> None:
+    asked = asked_for([], None, batches[scored_with], journey.loaded)
+
+    with pytest.raises(ModelMismatchError, match="other overrides"):
+        explain_cases(
+            tmp_path / "never read", journey.loaded, asked, tmp_path / "out", Quiet(),
+            overrides=aside if explained_with else None,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_cards_of_a_batch_need_its_records_even_where_ids_agree(
+    journey: Journey, batches: dict[bool, Path], aside: Path, tmp_path: Path
+) -> None:
+    write_institution(SimulationSettings(decisions=60, seed=13), tmp_path / "others")
+    asked = asked_for([], None, batches[True], journey.loaded)
+
+    with pytest.raises(ModelMismatchError, match="other records"):
+        explain_cases(tmp_path / "others", journey.loaded, asked, tmp_path / "none", Quiet(), overrides=aside)
+    few = replace(asked, decisions=asked.decisions[:2])
+    assert explain_cases(journey.fresh, journey.loaded, few, tmp_path / "out", Quiet(), overrides=aside) == 2
 
 
 def test_unknown_decisions_are_counted_and_not_repeated(journey: Journey, tmp_path: Path) -> None:
