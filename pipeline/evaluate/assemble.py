@@ -21,6 +21,7 @@ from pipeline.evaluate.coverage import intervals, true_utility
 from pipeline.evaluate.decision_curves import decision_curves
 from pipeline.evaluate.discrimination import discrimination
 from pipeline.evaluate.league import Arms, abstention_curve, confidence, league, logged_of, student_choices
+from pipeline.evaluate.lost_early import lost_early
 from pipeline.evaluate.missing_by import missing_by, site_and_year
 from pipeline.evaluate.negative_control import negative_control
 from pipeline.evaluate.overlap import overlap
@@ -258,6 +259,7 @@ def _challenges(material: Material, setting: Setting, labels: Mapping[str, str])
         ),
         "shuffled": dict(material.shuffled),
         "sensitivity": sensitivity(evidence, utility, possible, setting.arms, labels, targets, floor, clip),
+        "lost_early": lost_early(evidence, possible, setting.signed, setting.arms, labels, targets, floor, clip),
     }
 
 

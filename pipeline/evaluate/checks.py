@@ -28,6 +28,7 @@ _SECTIONS = {
     "C20": "shap",
     "C21": "stability",
     "C22": "arms",
+    "C23": "lost-early",
 }
 """The section of the review page that each check comes from."""
 
@@ -120,6 +121,7 @@ def checks(evaluation: Mapping[str, Any], gates: GateConfig) -> list[dict[str, A
         *_in_groups(evaluation["subgroups"]),
         *_of_reasons(evaluation),
         followed(cohort["modalities"], {row["outcome"]: row["label"] for row in evaluation["estimands"]}),
+        lost_early_check(evaluation["lost_early"]),
     ]  # fmt: skip
 
 
@@ -153,6 +155,20 @@ def followed(modalities: Sequence[Mapping[str, Any]], labels: Mapping[str, str])
                   _passed(not found) if judged else "too_little_data", len(found),
                   f"at most {100 * _MOST_LOST:.0f} % lost before the horizon; events where others have them",
                   "; ".join(found) or f"{judged} outcomes of ranked modalities")  # fmt: skip
+
+
+def lost_early_check(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the check that comparisons hold whichever way people lost to follow-up are counted.
+
+    Parameters
+    ----------
+    found : mapping
+        `lost_early` of an evaluation.
+    """
+    moved = sum(row["clear"] for row in found["pairs"])
+    return _check("C23", "Comparisons hold whichever way the lost are counted",
+                  _passed(not moved) if found["pairs"] else "too_little_data", moved,
+                  f"none clearly moves by more than {found['tolerance']:g}", found["words"])  # fmt: skip
 
 
 def _challenges(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

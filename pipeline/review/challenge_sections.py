@@ -1,6 +1,6 @@
 """What does the review page say about the tests that the model could have failed?
 
-Later decisions, quantities that no modality can have changed, and reasons that nobody recorded.
+Later decisions, quantities that no modality can have changed, reasons that nobody recorded, people lost early.
 """
 
 from __future__ import annotations
@@ -121,6 +121,29 @@ def sensitivity_section(evaluation: Mapping[str, Any]) -> Section:
     if pair:
         blocks.append(_pair_table(evaluation, pair))
     return Section("sensitivity", "Unrecorded reasons", question, tuple(blocks))
+
+
+def lost_early_section(evaluation: Mapping[str, Any]) -> Section:
+    """Return how far each comparison moves when the followed stand in for those lost before the horizon."""
+    found = mapping_in(evaluation.get("lost_early"))
+    question = (
+        "What people lost before the horizon would have had is completed by the model. Do the comparisons stay where "
+        "those who were followed stand in for them instead?"
+    )
+    blocks = _note(found)
+    lines = []
+    for entry in mappings_in(found.get("pairs")):
+        first, second = (modality_label(evaluation, text_in(entry.get(key))) for key in ("first", "second"))
+        completed, weighted, moved, low, high = (
+            number_in(entry.get(key)) for key in ("completed", "weighted", "moved", "low", "high")
+        )
+        change = with_span(moved, low, high, digits=3)
+        lines.append(row(Cell(first, f"less {second}", "strong"), signed(completed, 3), signed(weighted, 3), change))
+    if lines:
+        labels = ("Lost completed", "Lost stood in for", "Moves by (95%)")
+        caption = "One row per pair: average difference in suitability, burden left out"
+        blocks.append(Table(caption, columns(("Pair", *labels), numbers=labels), tuple(lines), stacked=True))
+    return Section("lost-early", "People lost to follow-up", question, tuple(blocks))
 
 
 def _pair_table(evaluation: Mapping[str, Any], pair: Mapping[str, Any]) -> Table:

@@ -8,7 +8,12 @@ from typing import Any
 from pipeline.review.against_sections import against_section
 from pipeline.review.balance_sections import balance_section
 from pipeline.review.blocks import Section
-from pipeline.review.challenge_sections import controls_section, sensitivity_section, temporal_section
+from pipeline.review.challenge_sections import (
+    controls_section,
+    lost_early_section,
+    sensitivity_section,
+    temporal_section,
+)
 from pipeline.review.cohort_sections import (
     arms_section,
     cohort_section,
@@ -71,6 +76,7 @@ def review_sections(evaluation: Mapping[str, Any]) -> tuple[Section, ...]:
         intervals_section(evaluation),
         controls_section(evaluation),
         sensitivity_section(evaluation),
+        lost_early_section(evaluation),
         stability_section(evaluation),
         shap_section(evaluation),
         trials_section(evaluation),

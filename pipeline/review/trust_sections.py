@@ -15,7 +15,7 @@ from pipeline.review.wording import CHECK_BADGES, NOT_AVAILABLE, Badge, check_ba
 ANCHORS: tuple[str, ...] = (
     *("checks", "cohort", "arms", "characteristics", "missingness", "missing-by", "overlap", "balance"),
     *("league", "abstention", "temporal", "calibration", "decision-curves", "subgroups", "learner", "intervals"),
-    *("controls", "sensitivity", "stability", "shap", "trials"),
+    *("controls", "sensitivity", "lost-early", "stability", "shap", "trials"),
     *("rules", "statuses", "leaks", "estimands", "published", "versions"),
 )
 """Sections a check may point to by its `section`."""

@@ -12,7 +12,7 @@ from pipeline.review.trust_sections import ANCHORS
 from tests.review.reading_back import read_page
 from tests.review.test_review_page import PAYLOADS, with_every_part_removed, with_every_text
 
-ANCHORED = ("balance", "temporal", "controls", "sensitivity")
+ANCHORED = ("balance", "temporal", "controls", "sensitivity", "lost-early")
 
 
 def _policy(policy: str, label: str, value: float | None) -> dict[str, Any]:
@@ -41,6 +41,7 @@ def challenges() -> dict[str, Any]:
     calibration |= {"intercept": 0.03, "c_index": 0.71, "c_index_low": 0.68, "c_index_high": 0.74}
     ratio = {"first": "car_t", "second": "adc", "risk_first": 0.44, "risk_second": 0.59, "risk_ratio": 0.75}
     ratio |= {"low": 0.61, "high": 0.93, "e_value": 2.0, "e_value_limit": 1.36}
+    gone = {"people": 700, "moved": -0.028, "moved_se": 0.01, "low": -0.0476, "high": -0.0084, "clear": False}
     policies = [_policy("clinicians", "Clinicians' own choices", 0.16), _policy("model", "mmrank earlier", 0.2)]
     policies.append(_policy("one_best_arm", "One best arm, earlier", None))
     return {
@@ -67,6 +68,10 @@ def challenges() -> dict[str, Any]:
             "sweep": [{"bias": 0.05, "survives": 0.37}],
             "pair": ratio,
             "words": "An unrecorded reason could change it.",
+        },
+        "lost_early": {
+            "pairs": [{"first": "car_t", "second": "adc", "completed": 0.18, "weighted": 0.152} | gone],
+            "words": "No comparison moves clearly.",
         },
     }
 
@@ -103,6 +108,7 @@ def challenged(evaluation: dict[str, Any]) -> dict[str, Any]:
         ),
         ("controls", ["Days before", "+0.40", "+0.04 (−0.10 to 0.18)", "Shuffled outcomes gain nothing."]),
         ("sensitivity", ["0.05 of suitability", "37%", "44%", "0.75 (0.61 to 0.93)", "1.36"]),
+        ("lost-early", ["No comparison moves clearly.", "+0.180", "+0.152", "−0.028 (−0.048 to −0.008)"]),
     ],
 )
 def test_each_section_tells_its_numbers(challenged: dict[str, Any], anchor: str, told: list[str]) -> None:
