@@ -119,6 +119,8 @@ class Feature(Declared):
             found.append(f"aggregate: '{self.aggregate}' is unknown for kind {self.kind}; known are {', '.join(known)}")
         if self.modifier and "model" not in self.roles:
             found.append("modifier: true needs the role 'model'")
+        if self.modifier and self.dtype == "category":
+            found.append("modifier: a category cannot be one, wanted a number or a boolean")
         if self.max_age_days is not None and not (self.kind in ("measurement", "finding") and self.aggregate == "last"):
             found.append("max_age_days: only the last measurement or finding ages; scores are recomputed from those")
         if (self.dtype == "category") != bool(self.categories):

@@ -45,7 +45,18 @@ class OutOfFold:
 
 
 def fold_of(arm: IntArray, groups: IntArray, folds: int, seed: int) -> IntArray:
-    """Return each row's fold; all rows of a patient share one, and arms are spread evenly."""
+    """Return each row's fold; all rows of a patient share one, and arms are spread evenly.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer patients than folds.
+    """
+    if (found := len(np.unique(groups))) < folds:
+        raise ValueError(
+            f"groups: {found} patient(s) were given a ranked arm, wanted at least {folds}, one per fold of the "
+            "cross-fit. Add people, lower `folds` of `settings`, or look whether `groups` tells patients apart."
+        )
     assigned = np.zeros(len(arm), dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
     for number, (_, outside) in enumerate(splitter.split(arm, arm, groups)):

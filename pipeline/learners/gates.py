@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import NoOverlapError
+from pipeline.learners.arguments import fewest
 from pipeline.learners.design import SMALL_CELL
 from pipeline.learners.targets import FollowUp, Target
 
@@ -69,8 +70,8 @@ def gate_arms(
         cases = int(own.sum())
         events = int(np.sum(own & (event == 1) & (months <= timed.horizon_months)))
         censored = float(np.mean((event[own] == 0) & (months[own] < timed.horizon_months))) if cases else 0.0
-        least_cases = min_cases if isinstance(min_cases, int) else min_cases.get(name, MIN_CASES)
-        least_events = min_events if isinstance(min_events, int) else min_events.get(name, MIN_EVENTS)
+        least_cases = fewest(min_cases, name, MIN_CASES, "min_cases")
+        least_events = fewest(min_events, name, MIN_EVENTS, "min_events")
         reason = None
         if cases < least_cases:
             reason = f"{_told(cases)} cases, wanted {least_cases}"

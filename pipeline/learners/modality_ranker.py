@@ -17,11 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from pipeline.config import GateConfig, LearnerConfig
+from pipeline.learners.anew import LAST, anew
+from pipeline.learners.arguments import eligibility, kinds_as_learned, same_rows
 from pipeline.learners.committee import Cases
 from pipeline.learners.crossfit import cross_fit
-from pipeline.learners.design import SMALL_CELL, columns_of
+from pipeline.learners.design import SMALL_CELL
 from pipeline.learners.gates import MIN_CASES, MIN_EVENTS, gate_arms, ranked_arms, structural_zeros
 from pipeline.learners.intervals import clearly_better
+from pipeline.learners.learned_columns import learned_columns
 from pipeline.learners.learning import Deployed, Evidence, deploy, learn
 from pipeline.learners.model import SuitabilityModel, input_contract, moving_features
 from pipeline.learners.policy_value import PolicyValue, policy_value
@@ -31,21 +34,24 @@ from pipeline.learners.tables import (
     ONE_OUTCOME,
     Labels,
     Outcomes,
+    People,
     Table,
     chances,
     feature_table,
+    index_of,
     known_propensity,
-    labels,
-    one_outcome,
+    ranked_rows,
+    read_people,
     readable,
-    refuse_later_facts,
-    same_length,
     utility_weights,
 )
-from pipeline.learners.targets import FollowUp, Target, read_follow_up
+from pipeline.learners.targets import Target, as_targets
 from pipeline.learners.unseen import observed_outcomes
 
 Array = npt.NDArray[np.float64]
+
+_UNTOLD = ("_blended", "_columns", "_names_in", "_propensity", "_propensity_columns")
+"""What is learned beside the attributes whose names end in an underscore."""
 
 
 class ModalityRanker(BaseEstimator):
@@ -64,8 +70,8 @@ class ModalityRanker(BaseEstimator):
     features, propensity_features : sequence of str or None
         Columns of X to learn from; None takes all.
     modifiers : sequence of str or None
-        Declared effect modifiers, interacting with the arm in the linear teacher. None takes all features: declare
-        a few where you can, for all of them cost as much as a third of the data (docs/ranking.md).
+        Declared effect modifiers, numbers that interact with the arm in the linear teacher. None takes all features:
+        declare a few where you can, for all of them cost as much as a third of the data (docs/ranking.md).
     settings : LearnerConfig or None
     gates : GateConfig or None
     deploy : bool
@@ -130,7 +136,10 @@ class ModalityRanker(BaseEstimator):
         advance: Callable[[int], None] | None = None,
         known_months: Mapping[str, float] | None = None,
     ) -> Self:
-        """Learn from observed choices; row i of every table is the same decision.
+        """Learn from observed choices; row i of every table is the same decision, whatever their indexes say.
+
+        Tables with the labels of X.index in another order are refused. Where learning fails nothing learned before
+        is left, and `predict` raises NotFittedError.
 
         Parameters
         ----------
@@ -145,7 +154,8 @@ class ModalityRanker(BaseEstimator):
         groups : one label per row, or None
             Patient of each row; a patient stays on one side of every split.
         eligible : DataFrame of bool or None
-            One column per arm; False is a structural zero of the propensity.
+            One column per arm given or declared, without gaps; False is a structural zero of the propensity. An arm
+            without a column was always possible.
         products : Series or None
             Product given, counted for `outside_experience`.
         advance : callable or None
@@ -163,48 +173,47 @@ class ModalityRanker(BaseEstimator):
         NoOverlapError
             If fewer than two arms have enough cases, events and follow-up.
         ValueError
-            If a table is malformed, or a feature became known after the decision.
+            If an argument is malformed or names what is not there, or a feature became known after the decision.
         """
-        for name in ("model_", "deployed_"):
-            self.__dict__.pop(name, None)
-        settings, gates, targets = self.settings or LearnerConfig(), self.gates or GateConfig(), self._targets()
-        table = feature_table(X, fewest=2)
-        validate_data(self, table if isinstance(X, pd.DataFrame) else table.to_numpy(), skip_check_array=True)
-        self._names_in = list(table.columns)
-        names = list(table.columns) if self.features is None else list(self.features)
-        asked = list(table.columns) if self.propensity_features is None else list(self.propensity_features)
-        refuse_later_facts(known_months, [*names, *asked])
-        table = readable(table, list(dict.fromkeys([*names, *asked])))
-        given = labels(modality, len(table), "modality")
-        follow_up = self._follow_up(outcomes, len(table))
-        signed = self._signed(self.weights)
-        with threadpool_limits(limits=1, user_api="blas"):
+        settings, gates = self.settings or LearnerConfig(), self.gates or GateConfig()
+        with anew(self, _UNTOLD), threadpool_limits(limits=1, user_api="blas"):
+            targets, index = self._targets(), index_of(X)
+            table = feature_table(X, fewest=2)
+            validate_data(self, table if isinstance(X, pd.DataFrame) else table.to_numpy(), skip_check_array=True)
+            self._names_in = list(table.columns)
+            learned = learned_columns(table, self.features, self.propensity_features, self.modifiers, known_months)
+            table, self._columns, self._propensity_columns = learned.table, learned.columns, learned.propensity_columns
+            people = read_people(table, index, modality, outcomes, groups, targets, is_one=not self.targets)
+            signed = self._signed(self.weights)
             least = self.min_cases, self.min_events
-            self.gates_ = gate_arms(given, follow_up, targets, *least, self.time_limited or {})
+            self.gates_ = gate_arms(people.given, people.follow_up, targets, *least, self.time_limited or {})
             self.arms_ = ranked_arms(self.gates_)
-            rows = np.flatnonzero(given.isin(self.arms_).to_numpy())
+            possible = eligibility(eligible, len(table), index, self.gates_)
+            if products is not None:
+                same_rows(products, len(table), "products", index)
+            rows = np.flatnonzero(people.given.isin(self.arms_).to_numpy())
             own = table.iloc[rows]
-            self._columns, self._propensity_columns = columns_of(table, names), columns_of(table, asked)
-            patients = np.arange(len(table)) if groups is None else labels(groups, len(table), "groups").to_numpy()
-            cases = self._cases(own, given, follow_up.take(rows), patients[rows], rows)
+            cases = self._cases(own, people, rows, learned.modifiers)
             matrix = self._propensity_columns.matrix(own)
-            if eligible is not None:
-                same_length(eligible, len(table), "eligible")
-            impossible, self.conflicts_ = structural_zeros(eligible, rows, cases.arm, self.arms_)
+            impossible, self.conflicts_ = structural_zeros(possible, rows, cases.arm, self.arms_)
             fold = cross_fit(cases, matrix, self._propensity_columns, impossible, targets, settings, advance)
             self._blended = learn(cases, fold, rows, targets, signed, settings, gates, advance)
             self._propensity = fit_propensity(matrix, self._propensity_columns, cases.arm, impossible, settings)
             self.blend_: Blend = self._blended.blend
             self.shrinkage_: Shrinkage = self._blended.shrinkage
-            self.evidence_: Evidence = self._blended.evidence
             if self.deploy:
                 self.deployed_: Deployed = deploy(cases, self._blended, targets, signed, settings, advance)
                 counted = {} if products is None else products.iloc[rows].value_counts().to_dict()
                 self.model_ = self._model(own, cases, self.deployed_, counted)
+            self.evidence_: Evidence = self._blended.evidence  # last: with it, the estimator counts as fitted
         return self
 
     def predict(self, X: Table) -> pd.DataFrame:
-        """Return the outcome vector, one row per (row of X, arm), one column per target; not clipped."""
+        """Return the outcome vector, one row per (row of X, arm), one column per target; not clipped.
+
+        A level that no training row could have had reads as a gap, with a warning that names column and count. Raises
+        ValueError where a column learned as a category is given as numbers, or the reverse.
+        """
         table = self._seen(X)
         values = self._outcomes(table)
         index = pd.MultiIndex.from_product([table.index, list(self.arms_)], names=["row", "modality"])
@@ -221,7 +230,10 @@ class ModalityRanker(BaseEstimator):
         return pd.DataFrame(self._outcomes(table) @ self._signed(weights), columns=list(self.arms_), index=table.index)
 
     def rank(self, X: Table, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
-        """Return ranks (1 = best; equal where not clearly different), one column per arm."""
+        """Return ranks (1 = best; equal where not clearly different), one column per arm.
+
+        Ranks are among all ranked arms: which of them are possible for a person is not known here.
+        """
         table = self._seen(X)
         better = clearly_better(self._outcomes(table) @ self._signed(weights), self._deviations(table, weights))
         return pd.DataFrame(1 + better.sum(axis=1), columns=list(self.arms_), index=table.index)
@@ -246,6 +258,7 @@ class ModalityRanker(BaseEstimator):
         policy: Labels | pd.DataFrame | None = None,
         groups: Labels | None = None,
         weights: Mapping[str, float] | None = None,
+        eligible: pd.DataFrame | None = None,
     ) -> PolicyValue:
         """Return what following a policy would have been worth, on rows that were not learned from.
 
@@ -260,6 +273,11 @@ class ModalityRanker(BaseEstimator):
             What to value. None: the first choice of this model.
         weights : mapping of str to float, or None
             Of the utility, as in `suitability`; burden is not counted.
+        eligible : DataFrame of bool or None
+            As in `fit`: this model's first choice is then the best of what was possible, and predicted propensities
+            are among what was possible. A `policy` or `propensity` of your own is taken as it is. None: every arm
+            was possible for everybody, so hand it in wherever `fit` had it, lest the value be of choices that nobody
+            had.
 
         Returns
         -------
@@ -272,35 +290,27 @@ class ModalityRanker(BaseEstimator):
             If a table is malformed, an arm was never seen in `fit`, or no row is left.
         """
         table = self._seen(X)
-        given = labels(modality, len(table), "modality")
-        if unseen := sorted(set(given) - set(self.gates_)):
-            raise ValueError(f"modality: never seen in fit: {', '.join(unseen)}; known: {', '.join(self.gates_)}")
-        rows = np.flatnonzero(given.isin(self.arms_).to_numpy())
-        if not len(rows):
-            raise ValueError(f"modality: 0 of {len(table)} row(s) were given a ranked arm ({', '.join(self.arms_)})")
-        follow_up, signed = self._follow_up(outcomes, len(table)), self._signed(weights)
-        patients = np.arange(len(table)) if groups is None else labels(groups, len(table), "groups").factorize()[0]
+        index = index_of(X)
+        people = read_people(table, index, modality, outcomes, groups, self._targets(), is_one=not self.targets)
+        rows = ranked_rows(people.given, self.arms_, self.gates_)
+        signed, arm = self._signed(weights), self._codes(people.given.iloc[rows])
+        impossible = np.zeros((len(table), len(self.arms_)), dtype=bool)
+        possible = eligibility(eligible, len(table), index, self.gates_)
+        impossible[rows], _ = structural_zeros(possible, rows, arm, self.arms_)
         predicted = self._outcomes(table) @ signed
-        chosen = np.eye(len(self.arms_))[predicted.argmax(axis=1)]
-        if policy is not None:
-            chosen = chances(policy, self.arms_, len(table))
-        if propensity is None:
-            matrix = self._propensity_columns.matrix(table)
-            known = self._propensity.predict(matrix, np.zeros(predicted.shape, dtype=bool))
+        if policy is None:
+            chosen = np.eye(len(self.arms_))[np.where(impossible, -np.inf, predicted).argmax(axis=1)]
         else:
-            known = known_propensity(propensity, self.arms_, len(table))
-        arm = self._codes(given.iloc[rows])
+            chosen = chances(policy, self.arms_, len(table), index)
+        if propensity is None:
+            known = self._propensity.predict(self._propensity_columns.matrix(table), impossible)
+        else:
+            known = known_propensity(propensity, self.arms_, len(table), index)
+        patients = np.asarray(pd.factorize(people.patients)[0], dtype=np.int64)
         seen = self._columns.matrix(table.iloc[rows])
         with threadpool_limits(limits=1, user_api="blas"):
-            found = observed_outcomes(
-                self._blended.committee,
-                seen,
-                arm,
-                follow_up.take(rows),
-                self._limited(),
-                self._targets(),
-                self._threads,
-            )
+            committee, follow_up = self._blended.committee, people.follow_up.take(rows)
+            found = observed_outcomes(committee, seen, arm, follow_up, self._limited(), self._targets(), self._threads)
         floor = (self.gates or GateConfig()).propensity_floor
         return policy_value(chosen[rows], predicted[rows], found @ signed, arm, known[rows], patients[rows], floor)
 
@@ -310,7 +320,7 @@ class ModalityRanker(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether the last step of `fit` was reached."""
-        return hasattr(self, "evidence_")
+        return hasattr(self, LAST)
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect: gaps are welcome, outcomes are needed."""
@@ -321,14 +331,7 @@ class ModalityRanker(BaseEstimator):
         return tags
 
     def _targets(self) -> tuple[Target, ...]:
-        return tuple(self.targets) or (Target(ONE_OUTCOME, "event_free", self.horizon_months, 1.0),)
-
-    def _follow_up(self, outcomes: Outcomes, rows: int) -> FollowUp:
-        same_length(outcomes, rows, "outcomes")
-        table = outcomes if self.targets else one_outcome(outcomes)
-        if not isinstance(table, pd.DataFrame):
-            raise ValueError(f"outcomes: {type(outcomes).__name__}, wanted a DataFrame, since `targets` are given")
-        return read_follow_up(table, self._targets())
+        return as_targets(self.targets) or (Target(ONE_OUTCOME, "event_free", self.horizon_months, 1.0),)
 
     def _seen(self, X: Table) -> pd.DataFrame:
         """Return a table with the columns of `fit`, by the names and numbers that scikit-learn checks."""
@@ -337,7 +340,9 @@ class ModalityRanker(BaseEstimator):
         validate_data(
             self, table if isinstance(X, pd.DataFrame) else table.to_numpy(), reset=False, skip_check_array=True
         )
-        return readable(table, list(dict.fromkeys([*self._columns.names, *self._propensity_columns.names])))
+        table = readable(table, list(dict.fromkeys([*self._columns.names, *self._propensity_columns.names])))
+        kinds_as_learned(table, self._columns, self._propensity_columns)
+        return table
 
     def _signed(self, weights: Mapping[str, float] | None) -> Array:
         return utility_weights(self.weights if weights is None else weights, self._targets())
@@ -349,23 +354,19 @@ class ModalityRanker(BaseEstimator):
         return tuple(bool((self.time_limited or {}).get(name, False)) for name in self.arms_)
 
     def _cases(
-        self,
-        own: pd.DataFrame,
-        given: pd.Series[str],
-        follow_up: FollowUp,
-        patients: npt.NDArray[Any],
-        rows: npt.NDArray[np.intp],
+        self, own: pd.DataFrame, people: People, rows: npt.NDArray[np.intp], modifiers: tuple[str, ...]
     ) -> Cases:
-        arm, limited = self._codes(given.iloc[rows]), self._limited()
+        arm, limited = self._codes(people.given.iloc[rows]), self._limited()
+        follow_up = people.follow_up.take(rows)
         follow_up.free[~np.array(limited)[arm]] = 0.0  # declared: no time off a continuous therapy
         return Cases(
             matrix=self._columns.matrix(own),
             columns=self._columns,
-            modifiers=self._columns.names if self.modifiers is None else tuple(self.modifiers),
+            modifiers=modifiers,
             arm=arm,
             time_limited=limited,
             follow_up=follow_up,
-            groups=np.asarray(pd.factorize(patients)[0], dtype=np.int64),
+            groups=np.asarray(pd.factorize(people.patients[rows])[0], dtype=np.int64),
         )
 
     def _outcomes(self, table: pd.DataFrame) -> Array:

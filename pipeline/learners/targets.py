@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from pipeline.learners.arguments import numbers
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -89,6 +91,22 @@ class FollowUp:
         )
 
 
+def as_targets(given: Any) -> tuple[Target, ...]:
+    """Return what was given as targets; none is an empty tuple.
+
+    Raises
+    ------
+    ValueError
+        If one stands in place of a list, or something else than a Target in it.
+    """
+    if isinstance(given, Target | str | Mapping) or not isinstance(given, Iterable):
+        raise ValueError(f"targets: {type(given).__name__}, wanted a list of Target. Put it in [ ].")
+    found = tuple(given)
+    if others := sorted({type(entry).__name__ for entry in found if not isinstance(entry, Target)}):
+        raise ValueError(f"targets: {', '.join(others)} in the list, wanted Target(name, kind, horizon_months, sign)")
+    return found
+
+
 def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowUp:
     """Return follow-up arrays from the outcomes table.
 
@@ -105,8 +123,8 @@ def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowU
     Raises
     ------
     ValueError
-        If a column is missing, a time is not positive, an event code is not 0, 1 or 2, or the targets do not go
-        together.
+        If a column is missing or holds no numbers, a time is not positive, an event code is not 0, 1 or 2, or the
+        targets do not go together.
     """
     problems = _disagreements(targets)
     months: dict[str, Array] = {}
@@ -119,21 +137,27 @@ def read_follow_up(outcomes: pd.DataFrame, targets: Sequence[Target]) -> FollowU
         if missing:
             problems.append(f"outcomes: missing column(s) {', '.join(missing)} for target {target.name}")
             continue
-        time = outcomes[columns[0]].to_numpy(dtype=float)
-        code = outcomes[columns[1]].to_numpy(dtype=float)
+        try:
+            time = numbers(outcomes[columns[0]], f"outcomes.{columns[0]}", "months above 0")
+            code = numbers(outcomes[columns[1]], f"outcomes.{columns[1]}", "0, 1 or 2")
+        except ValueError as problem:
+            problems.append(str(problem))
+            continue
         if not np.all(time > 0):
             problems.append(f"outcomes.{columns[0]}: {int(np.sum(~(time > 0)))} row(s) not above 0 months")
         if not np.all(np.isin(code, (0, 1, 2))):
             problems.append(f"outcomes.{columns[1]}: {int(np.sum(~np.isin(code, (0, 1, 2))))} row(s) not 0, 1 or 2")
         months[target.name], event[target.name] = time, np.nan_to_num(code).astype(np.int64)
+    shares = [f"treatment_free_q{quarter + 1}" for quarter in range(QUARTERS)]
+    absent = [column for column in shares if column not in outcomes]
+    for target in targets:
+        if target.kind == "free_share" and absent:
+            problems.append(f"outcomes: missing column(s) {', '.join(absent)} for target {target.name}")
     if problems:
         raise ValueError("; ".join(problems))
-    shares = [f"treatment_free_q{quarter + 1}" for quarter in range(QUARTERS)]
-    free = (
-        outcomes[shares].to_numpy(dtype=float)
-        if all(column in outcomes for column in shares)
-        else np.full((len(outcomes), QUARTERS), np.nan)
-    )
+    free = np.full((len(outcomes), QUARTERS), np.nan)
+    if not absent:
+        free = numbers(outcomes[shares], "outcomes.treatment_free_q1 to _q4", "shares from 0 to 1, gaps as NaN")
     return FollowUp(months=months, event=event, free=free)
 
 

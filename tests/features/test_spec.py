@@ -123,6 +123,7 @@ def test_modalities_are_spelled_out_once(spec: FeatureSpec) -> None:
         ({"windows_days": 3}, "windows_days: unknown setting; did you mean 'window_days'?"),
         ({"window_days": 0}, "window_days: input should be greater than or equal to 1, got 0"),
         ({"roles": ["rules"], "modifier": True}, "modifier: true needs the role 'model'"),
+        ({"modifier": True, "dtype": "category", "categories": ["a"]}, "modifier: a category cannot be one"),
         ({"aggregate": "trend", "max_age_days": 3}, "max_age_days: only the last measurement or finding ages"),
         ({"dtype": "category"}, "categories: wanted with dtype category, and only there"),
         ({"kind": "course", "aggregate": "exposed"}, "drugs: a course feature needs drugs, classes or target"),
