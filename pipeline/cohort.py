@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from pipeline.config import CohortConfig, Config
-from pipeline.errors import SchemaError
+from pipeline.errors import SchemaError, counted
 from pipeline.schema import Step
 from pipeline.schema.sql import literal
 from pipeline.vocabulary import Modality, Product
@@ -103,7 +103,7 @@ def _filters(
         (
             "relapse",
             f"d.prior_lines >= {settings.minimum_prior_lines}",
-            f"fewer than {settings.minimum_prior_lines} line(s) known to have started before the decision",
+            f"fewer than {counted(settings.minimum_prior_lines, 'line')} known to have started before the decision",
         ),
     ]
     if training:

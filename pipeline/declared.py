@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError, PipelineError, counted
 
 
 class Declared(BaseModel):
@@ -153,4 +153,4 @@ def raise_if(problems: list[str], where: str, error: type[PipelineError] = Confi
     """Raise `error` with all problems, one per line, if there are any."""
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise error(f"{where}: {len(problems)} problem(s)\n{listed}")
+        raise error(f"{where}: {counted(len(problems), 'problem')}\n{listed}")

@@ -7,6 +7,11 @@ names and row ordinals; never a patient's value or identifier.
 from __future__ import annotations
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a count in words, such as `1 part` and `1,200 parts`; a plural that is irregular is given."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 class PipelineError(Exception):
     """A problem the user can mend. Anything else that escapes is a bug and keeps its traceback."""
 

@@ -6,6 +6,7 @@ Each module holds the commands of one step; they are listed in the order of the 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -19,7 +20,8 @@ __all__ = ["app", "main"]
 
 EPILOG = (
     "Exit codes: 0 fine, 2 usage, 10 configuration, 11 records break their contract, 12 not enough data or overlap, "
-    "13 a rule is wrong, 14 model and records do not fit, 15 a gate failed, 16 damaged model, 17 locked, 1 a bug."
+    "13 a rule is wrong, 14 model and records do not fit, 15 a gate failed, 16 damaged model, 17 locked, "
+    "130 interrupted (Ctrl-C), 143 terminated, 1 the disk failed (one sentence) or a bug (a traceback)."
 )
 
 app = typer.Typer(
@@ -33,14 +35,42 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, check, simulate, train, predict, features, explain, review, monitor, models, promote):
-    app.command()(_command)
+_COMMANDS: dict[str, dict[Callable[..., None], str]] = {
+    "Records": {
+        demo: "mmrank demo --out demo",
+        check: "mmrank check demo/records --out check.json",
+        simulate: "mmrank simulate --decisions 500 --seed 7 --out simulated",
+    },
+    "Models": {
+        train: "mmrank train demo/records --out run",
+        review: "mmrank review --model run --out review.html",
+        monitor: "mmrank monitor demo/new-records --model demo/run --out monitor.html",
+        models: "mmrank models --workspace demo/workspace",
+        promote: 'mmrank promote models:/mmrank/1 --reviewer "data scientist" --note "seen"',
+    },
+    "Decisions": {
+        predict: "mmrank predict demo/new-records --model demo/run --out predictions",
+        explain: "mmrank explain demo/new-records --model demo/run --all --out cards",
+        features: "mmrank features demo/new-records --model demo/run --out features.csv",
+    },
+}
+"""Commands by what they work on, each with an example that runs after those before it."""
+
+
+def _example(words: str) -> str:
+    """Return what stands below the help of a command; an empty line keeps the example on a line of its own."""
+    return f"Example:\n\n{words}"
+
+
+for _panel, _listed in _COMMANDS.items():
+    for _command, _words in _listed.items():
+        app.command(rich_help_panel=_panel, epilog=_example(_words))(_command)
 app.command(hidden=True)(docs)
 
 rules_app = typer.Typer(name="rules", help="Look at and check the guardrail rules.", no_args_is_help=True)
-rules_app.command("check")(rules_check)
-rules_app.command("list")(rules_list)
-app.add_typer(rules_app)
+rules_app.command("check", epilog=_example("mmrank rules check"))(rules_check)
+rules_app.command("list", epilog=_example("mmrank rules list --modality car_t"))(rules_list)
+app.add_typer(rules_app, rich_help_panel="Rules")
 
 
 def main() -> None:

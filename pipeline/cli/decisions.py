@@ -8,46 +8,146 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.cli.options import (
+    ASKED,
+    DEFAULT_MEMORY,
     DEFAULT_WORKSPACE,
+    FILE,
+    FOLDER,
+    HOW,
+    NUMBER,
+    TEXT,
+    Memory,
     Model,
-    Out,
     Overrides,
     Records,
     Source,
     Workspace,
+    checked_file,
+    checked_folder,
+    checked_table,
     console,
     loaded_model,
     progress,
 )
 
+Explained = Annotated[
+    Literal["all", "top", "none"],
+    typer.Option(
+        "--explain",
+        metavar="WHICH",
+        rich_help_panel=ASKED,
+        help="all: reasons for every modality; top: for the first one, and why it is before the next; none.",
+    ),
+]
+TopReasons = Annotated[
+    int | None,
+    typer.Option(
+        metavar=NUMBER,
+        min=0,
+        max=20,
+        rich_help_panel=ASKED,
+        help="How many facts are named as reasons, 0 to 20; default: as the model is configured.",
+    ),
+]
+Format = Annotated[
+    Literal["parquet", "csv"],
+    typer.Option(
+        "--format",
+        metavar="KIND",
+        rich_help_panel=ASKED,
+        help="parquet, or csv: lists as JSON text, and no cell that a spreadsheet runs as a formula.",
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar=NUMBER,
+        min=1,
+        rich_help_panel=HOW,
+        help="How many processes score; default: one per core, if each has three parts of 5,000 decisions to do.",
+    ),
+]
+Engine = Annotated[
+    Literal["local", "spark"],
+    typer.Option(
+        metavar="ENGINE",
+        rich_help_panel=HOW,
+        help="local, or spark (docs/integration.md); what is written is the same.",
+    ),
+]
+Master = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        rich_help_panel=HOW,
+        help="With --engine spark: local[4], spark://host:7077 or yarn; default: what Spark itself is set to.",
+    ),
+]
+Cards = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="PATH",
+        help="One --decision: the card, an HTML file; one that is there is replaced. Otherwise a folder of cards, "
+        "new or empty.",
+    ),
+]
+Decision = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--decision",
+        metavar=TEXT,
+        rich_help_panel="Which decisions",
+        help="A decision_id; may be given several times.",
+    ),
+]
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        "--decisions", metavar=FILE, rich_help_panel="Which decisions", help="Text with one decision_id a line."
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictions",
+        metavar=FOLDER,
+        rich_help_panel="Which decisions",
+        help="All decisions of a batch that `mmrank predict` wrote.",
+    ),
+]
+Everyone = Annotated[
+    bool, typer.Option("--all", rich_help_panel="Which decisions", help="All decisions of the records.")
+]
+Tables = Annotated[
+    bool | None,
+    typer.Option(
+        "--tables/--no-tables",
+        help="Also write the card's tables as CSV and JSON beside it; default: for one card, not for many.",
+    ),
+]
+
 
 def predict(
     records: Records,
     model: Model,
-    out: Out,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar=FOLDER, callback=checked_folder, help="Folder of the batch; new or empty."),
+    ],
     source: Source = None,
     overrides: Overrides = None,
+    explained: Explained = "all",
+    top_reasons: TopReasons = None,
+    kind: Format = "parquet",
+    resume: Annotated[
+        bool, typer.Option("--resume", rich_help_panel=HOW, help="Go on with an interrupted batch in --out.")
+    ] = False,
+    processes: Processes = None,
+    memory: Memory = DEFAULT_MEMORY,
+    engine: Engine = "local",
+    master: Master = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    resume: Annotated[bool, typer.Option(help="Continue an interrupted batch.")] = False,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="How many score; default: one per core, from three parts each on.")
-    ] = None,
-    top_reasons: Annotated[
-        int | None, typer.Option(min=0, max=20, help="Features named as reasons; default: as the model is configured.")
-    ] = None,
-    explained: Annotated[
-        Literal["all", "top", "none"], typer.Option("--explain", help="Every modality, the first and why, or none.")
-    ] = "all",
-    kind: Annotated[
-        Literal["parquet", "csv"], typer.Option("--format", help="csv: lists as JSON text, no cell a formula.")
-    ] = "parquet",
-    memory: Annotated[str, typer.Option(help="For queries over records, such as 2GB; the rest is on disk.")] = "512MB",
-    engine: Annotated[
-        Literal["local", "spark"], typer.Option(help="What scores; the same bytes. spark: see docs/integration.md.")
-    ] = "local",
-    master: Annotated[
-        str | None, typer.Option(help="Of Spark: local[4], spark://host:7077, yarn; default: as its own settings say.")
-    ] = None,
 ) -> None:
     """Score records in a batch: ranked, explained and guarded Parquet."""
     from pipeline.runs.on_spark import Spark
@@ -77,10 +177,19 @@ def predict(
 def features(
     records: Records,
     model: Model,
-    out: Annotated[Path, typer.Option("--out", help="A Parquet file; it holds identifiers and values.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar=FILE,
+            callback=checked_table,
+            help="A name in .parquet or .csv (no cell a formula); a file that is there is replaced. It holds "
+            "identifiers and values.",
+        ),
+    ],
     source: Source = None,
+    memory: Memory = DEFAULT_MEMORY,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    memory: Annotated[str, typer.Option(help="For queries over records, such as 2GB; the rest is on disk.")] = "512MB",
 ) -> None:
     """Write the table of features that MLflow serves a model on: one row per decision (docs/integration.md)."""
     from pipeline.runs.serving import write_features
@@ -93,36 +202,33 @@ def features(
 def explain(
     records: Records,
     model: Model,
-    out: Annotated[Path, typer.Option("--out", help="The card; for several decisions a new folder of cards.")],
-    decision: Annotated[list[str] | None, typer.Option("--decision", help="decision_id; may be repeated.")] = None,
-    decisions: Annotated[Path | None, typer.Option("--decisions", help="File with one decision_id a line.")] = None,
-    predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="A batch that `mmrank predict` wrote: all its decisions.")
-    ] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="All decisions of the records.")] = False,
+    out: Cards,
+    decision: Decision = None,
+    decisions: Decisions = None,
+    predictions: Predictions = None,
+    everyone: Everyone = False,
     source: Source = None,
     overrides: Overrides = None,
+    show_identifiers: Annotated[
+        bool, typer.Option("--show-identifiers", help="Print decision, patient and date on the card.")
+    ] = False,
+    tables: Tables = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    show_identifiers: Annotated[bool, typer.Option(help="Print decision, patient and date on the card.")] = False,
-    tables: Annotated[
-        bool | None,
-        typer.Option(
-            "--tables/--no-tables", help="Tables as CSV and JSON beside the card; default: for one card, not for many."
-        ),
-    ] = None,
 ) -> None:
     """Write a case card (HTML), or a folder of cards with an index for several decisions."""
     from pipeline.runs.cards import asked_for, explain_case, explain_cases
     from pipeline.runs.screen import case_shown
 
+    if not (decision or decisions or predictions or everyone):
+        raise typer.BadParameter("give --decision, --decisions FILE, --predictions DIR or --all")
+    is_single = bool(decision) and len(decision or []) == 1 and not (decisions or predictions or everyone)
+    checked_file(out) if is_single else checked_folder(out)
     loaded = loaded_model(model, workspace, source)
     options: dict[str, Any] = {"overrides": overrides, "show_identifiers": show_identifiers}
     options |= {} if tables is None else {"tables": tables}
-    if decision and len(decision) == 1 and not (decisions or predictions or everyone):
+    if decision and is_single:
         case_shown(explain_case(records, loaded, decision[0], out, progress(), **options), console())
         return console().print(f"card: {out}", markup=False)
-    if not (decision or decisions or predictions or everyone):
-        raise typer.BadParameter("give --decision, --decisions FILE, --predictions DIR or --all")
     wanted = None if everyone else asked_for(decision or [], decisions, predictions, loaded)
     count = explain_cases(records, loaded, wanted, out, progress(), **options)
     console().print(f"cards: {count:,} in {out}, listed in {out / 'index.html'}", markup=False)

@@ -7,13 +7,65 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Config, Out, Records, Source, configured, console, progress
+from pipeline.cli.options import (
+    FILE,
+    FOLDER,
+    NUMBER,
+    Config,
+    OutFolder,
+    Records,
+    Source,
+    checked_folder,
+    configured,
+    console,
+    progress,
+)
+
+_SHAPE = "How the institution differs"
+
+
+Confounding = Annotated[
+    float,
+    typer.Option(
+        metavar="X", rich_help_panel=_SHAPE, help="How far facts steer the choice: 0 randomised, 1 as published."
+    ),
+]
+Unmeasured = Annotated[
+    float, typer.Option(metavar="X", rich_help_panel=_SHAPE, help="Strength of a confounder that nobody recorded.")
+]
+Heterogeneity = Annotated[
+    float,
+    typer.Option(metavar="X", rich_help_panel=_SHAPE, help="How far people differ in what suits them; 0: not at all."),
+]
+Censoring = Annotated[
+    str,
+    typer.Option(
+        metavar="RATE", rich_help_panel=_SHAPE, help="Loss to follow-up: none, default, heavy or a rate per month."
+    ),
+]
+Missingness = Annotated[
+    float,
+    typer.Option(metavar="X", rich_help_panel=_SHAPE, help="Multiplies the chance that a value is missing."),
+]
+WaitWithoutEffect = Annotated[
+    bool,
+    typer.Option("--wait-without-effect", rich_help_panel=_SHAPE, help="All modalities do alike; CAR T still waits."),
+]
 
 
 def demo(
-    out: Out = Path("demo"),
-    decisions: Annotated[int, typer.Option(min=400, help="Simulated past decisions to learn from.")] = 2400,
-    new: Annotated[int, typer.Option(min=10, help="Simulated new decisions to score.")] = 200,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar=FOLDER, callback=checked_folder, help="Folder to write; an earlier demo in it is replaced."
+        ),
+    ] = Path("demo"),
+    decisions: Annotated[
+        int, typer.Option(metavar=NUMBER, min=400, help="Simulated past decisions to learn from, at least 400.")
+    ] = 2400,
+    new: Annotated[
+        int, typer.Option(metavar=NUMBER, min=10, help="Simulated new decisions to score, at least 10.")
+    ] = 200,
 ) -> None:
     """Run the whole journey on a simulated institution: simulate, check, train, predict, explain, review."""
     from pipeline.runs.demo import demo as run
@@ -26,34 +78,45 @@ def check(
     records: Records,
     config: Config = None,
     source: Source = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write check.json.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar=FILE, help="What was found, as JSON; in a folder: its check.json. Replaced if it is there."
+        ),
+    ] = Path("check.json"),
 ) -> None:
     """Check records against the contract: types, keys, units, plausibility, attrition, missingness by modality."""
     from pipeline.runs.reading import check_records
     from pipeline.runs.screen import records_shown
-    from pipeline.store import canonical_json, write_bytes
+    from pipeline.store import canonical_json, file_to_write, write_bytes
 
+    target = file_to_write(out / "check.json" if out.is_dir() else out)
     report, account = check_records(records, configured(config, source))
-    target = out or Path("check.json")
-    write_bytes(target / "check.json" if target.is_dir() else target, canonical_json(account))
-    records_shown(report, account, console())
+    write_bytes(target, canonical_json(account))
+    records_shown(report, account, target, console())
     if not report.passed:
         raise typer.Exit(11)
 
 
 def simulate(
-    out: Out,
-    decisions: Annotated[int, typer.Option(min=1, help="How many decisions.")] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 20240501,
-    confounding: Annotated[float, typer.Option(help="0 randomised, 1 as published.")] = 1.0,
-    unmeasured: Annotated[float, typer.Option(help="Strength of a confounder nobody recorded.")] = 0.0,
-    heterogeneity: Annotated[float, typer.Option(help="0: one contrast for everyone.")] = 1.0,
-    form: Annotated[str, typer.Option(help="linear or tree: how facts modify effects.")] = "linear",
-    censoring: Annotated[str, typer.Option(help="none, default, heavy or a monthly rate.")] = "default",
-    missingness: Annotated[float, typer.Option(help="Multiplies the chance that a value is missing.")] = 1.0,
-    overlap: Annotated[float, typer.Option(help="0: CAR T is never given above ECOG 1.")] = 1.0,
-    wait_without_effect: Annotated[bool, typer.Option(help="All modalities alike; CAR T still waits.")] = False,
-    small_arms: Annotated[bool, typer.Option(help="ADC and bispecific become rare.")] = False,
+    out: OutFolder,
+    decisions: Annotated[int, typer.Option(metavar=NUMBER, min=1, help="How many decisions.")] = 3000,
+    seed: Annotated[int, typer.Option(metavar=NUMBER, min=0, help="The same seed gives the same bytes.")] = 20240501,
+    confounding: Confounding = 1.0,
+    unmeasured: Unmeasured = 0.0,
+    heterogeneity: Heterogeneity = 1.0,
+    form: Annotated[
+        str, typer.Option(metavar="FORM", rich_help_panel=_SHAPE, help="How facts modify effects: linear or tree.")
+    ] = "linear",
+    censoring: Censoring = "default",
+    missingness: Missingness = 1.0,
+    overlap: Annotated[
+        float, typer.Option(metavar="X", rich_help_panel=_SHAPE, help="0: CAR T is never given above ECOG 1.")
+    ] = 1.0,
+    wait_without_effect: WaitWithoutEffect = False,
+    small_arms: Annotated[
+        bool, typer.Option("--small-arms", rich_help_panel=_SHAPE, help="ADC and bispecific are rarely given.")
+    ] = False,
 ) -> None:
     """Write a synthetic institution in the records contract, and truth.parquet beside it. Never evidence."""
     from pipeline.declared import raise_if, read_declared

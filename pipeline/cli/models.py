@@ -10,13 +10,17 @@ import typer
 
 from pipeline.cli.options import (
     DEFAULT_WORKSPACE,
+    FILE,
+    FOLDER,
+    TEXT,
     Config,
     Model,
-    Out,
+    OutFolder,
     Records,
     Source,
     StatementsFile,
     Workspace,
+    checked_file,
     configured,
     console,
     loaded_model,
@@ -24,17 +28,18 @@ from pipeline.cli.options import (
 )
 
 _MONITOR = Path("monitor.html")
+_COMPARING = "Comparing with another model"
 
 
 def train(
     records: Records,
-    out: Out,
+    out: OutFolder,
     config: Config = None,
     source: Source = None,
     statements: StatementsFile = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Features, labels, models, evaluation, MLflow run and registered version."""
+    """Learn a model from records, evaluate it and register it: model, review page, model card and MLflow run."""
     from pipeline.runs.model_cards import read_statements
     from pipeline.runs.screen import trained_shown
     from pipeline.runs.train import train as run
@@ -45,23 +50,46 @@ def train(
 
 def review(
     model: Model,
-    out: Out,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar=FILE,
+            callback=checked_file,
+            help="The page, an HTML file; its model card and tables go beside it. Replaced if it is there.",
+        ),
+    ],
     predictions: Annotated[
         Path | None,
         typer.Option(
-            "--predictions", help="A batch that `mmrank predict` wrote: its statuses and overrides, in counts."
+            "--predictions",
+            metavar=FOLDER,
+            help="A batch that `mmrank predict` wrote: the page counts its statuses and overrides.",
         ),
     ] = None,
     statements: StatementsFile = None,
     against: Annotated[
-        str | None, typer.Option("--against", help="A champion to compare with: a run directory or models:/...")
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="MODEL",
+            rich_help_panel=_COMPARING,
+            help="The other model: a folder that `mmrank train` wrote, or models:/mmrank@champion.",
+        ),
     ] = None,
     records: Annotated[
         Path | None,
-        typer.Option("--records", help="With --against: scored by both; the cases that flip go to flips.csv."),
+        typer.Option(
+            "--records",
+            metavar="RECORDS",
+            rich_help_panel=_COMPARING,
+            help="Decisions that both score; flips.csv, beside the page, lists those with another first choice.",
+        ),
     ] = None,
+    show_identifiers: Annotated[
+        bool, typer.Option("--show-identifiers", rich_help_panel=_COMPARING, help="Name the decisions in flips.csv.")
+    ] = False,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    show_identifiers: Annotated[bool, typer.Option(help="Name the decisions in flips.csv.")] = False,
 ) -> None:
     """Write the model-review page (HTML) of a trained model, and its model card beside it."""
     from pipeline.runs.comparing import compare_with
@@ -80,10 +108,23 @@ def review(
 def monitor(
     records: Records,
     model: Model,
-    out: Annotated[Path, typer.Option("--out", help="The page; the same goes beside it as JSON.")] = _MONITOR,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar=FILE,
+            callback=checked_file,
+            help="The page, an HTML file; the same goes beside it as JSON. Replaced if it is there.",
+        ),
+    ] = _MONITOR,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="First decision day that counts; default: the month after those learned from."),
+        typer.Option(
+            "--since",
+            metavar="DAY",
+            help="First decision day that counts, such as 2026-01-01; default: the month after the decisions that the "
+            "model learned from.",
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 15 if any check is an issue.")] = False,
     source: Source = None,
@@ -115,12 +156,21 @@ def models(
 
 
 def promote(
-    model: Annotated[str, typer.Argument(help="models:/mmrank/3, or the run directory of a registered model.")],
-    reviewer: Annotated[str, typer.Option("--reviewer", help="Your role; never a name.")],
-    note: Annotated[str, typer.Option(help="What you saw, without names; needed unless the verdict is go.")] = "",
-    override: Annotated[str, typer.Option(help="Reason to promote although a gate fails.")] = "",
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="models:/mmrank/3, or the folder that `mmrank train` wrote."),
+    ],
+    reviewer: Annotated[str, typer.Option("--reviewer", metavar=TEXT, help="Your role; never a name.")],
+    note: Annotated[
+        str, typer.Option(metavar=TEXT, help="What you saw, without names; needed unless the verdict is go.")
+    ] = "",
+    override: Annotated[str, typer.Option(metavar=TEXT, help="Why to promote it although a gate failed.")] = "",
     expecting: Annotated[
-        str | None, typer.Option(help="Version that must be champion until then, or none; default: the one found.")
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="The version that must still be champion when this one takes over (or none); default: the one found.",
+        ),
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Config, configured, console
+from pipeline.cli.options import FOLDER, Config, checked_folder, configured, console
 
 
 class Status(StrEnum):
@@ -22,7 +22,7 @@ class Status(StrEnum):
 def rules_check(
     config: Config = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Tell what is expected too: labels that decide by themselves, pairs.")
+        bool, typer.Option("--verbose", help="Also list findings that are expected and need nothing done.")
     ] = False,
 ) -> None:
     """Lint every guardrail, run its examples, and look for rules that never or always speak, repeat or contradict."""
@@ -37,9 +37,12 @@ def rules_check(
 
 def rules_list(
     config: Config = None,
-    status: Annotated[Status | None, typer.Option(help="Only rules of this status.")] = None,
+    status: Annotated[
+        Status | None, typer.Option(metavar="STATUS", help="Only these: active, reviewed or draft.")
+    ] = None,
     modality: Annotated[
-        str | None, typer.Option(help="Only rules that cover a product of this modality, such as car_t.")
+        str | None,
+        typer.Option(metavar="MODALITY", help="Only rules that cover a product of this modality, such as car_t."),
     ] = None,
 ) -> None:
     """Print the rules: what each says of which products, and its source."""
@@ -49,7 +52,11 @@ def rules_list(
     rules_shown(chosen_rules(configured(config, None), None if status is None else status.value, modality), console())
 
 
-def docs(out: Annotated[Path, typer.Option("--out", help="Folder of the generated pages.")] = Path("docs")) -> None:
+def docs(
+    out: Annotated[
+        Path, typer.Option("--out", metavar=FOLDER, callback=checked_folder, help="Folder of the generated pages.")
+    ] = Path("docs"),
+) -> None:
     """Write the generated pages: data dictionary, features, guardrails."""
     from pipeline.runs.pages import write_pages
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config import GateConfig
+from pipeline.errors import counted
 from pipeline.evaluate.stability import FEWEST_CLEAR, LEAST_CLEAR_KEPT
 from pipeline.learners import SMALL_CELL
 from pipeline.learners.policy_value import LARGEST_WEIGHT, MASS, SMALLEST_SAMPLE
@@ -245,5 +246,5 @@ def verdict(found: list[dict[str, Any]]) -> dict[str, str]:
         return {"result": "stop", "words": f"Do not go forward: {', '.join(grave)} failed."}
     if issues:
         codes = ", ".join(check["code"] for check in issues)
-        return {"result": "review", "words": f"Look before going forward: {len(issues)} issue(s) ({codes})."}
+        return {"result": "review", "words": f"Look before going forward: {counted(len(issues), 'issue')} ({codes})."}
     return {"result": "go", "words": "No check found an issue. A person still has to look and sign."}

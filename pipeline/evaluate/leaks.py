@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from pipeline.errors import GateError
+from pipeline.errors import GateError, counted
 
 _EXEMPT = ("wait_days_", "available_", "calendar_time", "site_id")
 _FEWEST = 20
@@ -130,7 +130,8 @@ def refuse_leaks(audit: dict[str, Any], stop: float) -> None:
     """
     if audit["stopped"]:
         listed = ", ".join(f"{row['feature']} (AUC {row['auc']:.2f} for {row['modality']})" for row in audit["stopped"])
+        told = counted(len(audit["stopped"]), "feature")
         raise GateError(
-            f"leak audit: {len(audit['stopped'])} feature(s) tell the modality given (AUC above {stop}): {listed}. "
+            f"leak audit: the modality given is told by {told} (AUC above {stop}): {listed}. "
             "Such a fact usually follows the choice; correct its known_at in the source, or drop it from the features."
         )

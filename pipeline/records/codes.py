@@ -104,7 +104,8 @@ def convert_measurements(connection: duckdb.DuckDBPyConnection, stage: str, tabl
     connection.execute(f"DELETE FROM {name} WHERE reason IS NOT NULL")
     words = "unknown code or unit, unit missing where it is needed, or implausible value"
     after = count_of(connection, stage)
-    notes.attrition.append(Step(step="measurements: set aside", rows_in=before, rows_out=after, reason=words))
+    if after != before:
+        notes.attrition.append(Step(step="measurements: set aside", rows_in=before, rows_out=after, reason=words))
 
 
 def _note_reasons(connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchema, notes: Notes) -> None:
@@ -170,7 +171,8 @@ def set_aside_findings(connection: duckdb.DuckDBPyConnection, stage: str, table:
     )
     connection.execute(f"DELETE FROM {quoted(stage)} WHERE {unknown}")
     after = count_of(connection, stage)
-    notes.attrition.append(Step(step="findings: set aside", rows_in=total, rows_out=after, reason="unknown code"))
+    if after != total:
+        notes.attrition.append(Step(step="findings: set aside", rows_in=total, rows_out=after, reason="unknown code"))
 
 
 def name_unknown_drugs(

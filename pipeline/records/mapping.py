@@ -16,6 +16,9 @@ from pipeline.schema.checks import finding
 from pipeline.schema.sql import literal, quoted, trimmed
 from pipeline.schema.tables import Severity
 
+NOT_RUN = "Checks that need it were not run."
+"""Ends an error of a table or column that is not there, so that one mistake is told once."""
+
 _BESIDE_RECORDS = frozenset({"simulated", "truth"})
 """Extract tables that may stand beside records and are no part of them."""
 
@@ -28,6 +31,8 @@ class Notes:
     attrition: list[Step] = field(default_factory=list)
     filled: set[tuple[str, str]] = field(default_factory=set)
     """Contract (table, column) pairs that the extract was to fill."""
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    """Contract (table, column) pairs that the extract was to fill and lacks; an error says so."""
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -99,7 +104,7 @@ def _missing_columns(
     for name in sorted(missing):
         message = (
             f"{table.name}: extract '{feeder.extract}' has no column '{name}', which the source configuration reads. "
-            "Export the column, or change the source configuration."
+            f"Export the column, or change the source configuration. {NOT_RUN}"
         )
         notes.findings.append(_whole("error", table.name, name, "missing_column", total, message))
     return {name.lower() for name in missing}
@@ -126,7 +131,7 @@ def _feed(
     if not columns_of(connection, extract):
         message = (
             f"{table.name}: the extract has no table '{feeder.extract}', which the source configuration reads. "
-            "Add the file, or choose the source configuration that fits."
+            f"Add the file, or choose the source configuration that fits. {NOT_RUN}"
         )
         notes.findings.append(_whole("error", table.name, "", "missing_table", 0, message))
         return
@@ -146,6 +151,8 @@ def _feed(
         cell = feeder.columns.get(name)
         usable = cell is not None and not any(column.lower() in missing for column in cell.reads)
         selected.append(f"CAST({_cell_sql(cell, source) if cell and usable else 'NULL'} AS VARCHAR) AS {quoted(name)}")
+        if cell is not None and not usable:
+            notes.missing.add((table.name, name))
         if cell is not None and usable:
             notes.filled.add((table.name, name))
             _note_cell(connection, table.name, name, cell, (extract, kept), notes)
@@ -214,7 +221,7 @@ def _identity(connection: duckdb.DuckDBPyConnection, table: TableSchema, notes: 
     if not any(name in spelled for name in table.columns):
         message = (
             f"{table.name}: none of its columns is in the file's first line. Wanted {', '.join(table.columns)}; "
-            "put the column names in the first line, or map other names with a source configuration."
+            f"put the column names in the first line, or map other names with a source configuration. {NOT_RUN}"
         )
         notes.findings.append(_whole("error", table.name, "", "no_header", total, message))
         return Feeder.model_construct(extract=table.name, columns={}, where=())
@@ -226,8 +233,9 @@ def _identity(connection: duckdb.DuckDBPyConnection, table: TableSchema, notes: 
     for name in absent:
         message = (
             f"{table.name}: required column '{name}' is missing. Wanted {', '.join(table.columns)}; "
-            "export it, or map another column with a source configuration."
+            f"export it, or map another column with a source configuration. {NOT_RUN}"
         )
+        notes.missing.add((table.name, name))
         notes.findings.append(_whole("error", table.name, name, "missing_column", total, message))
     cells: Mapping[str, Cell] = {name: Cell(column=(spelled[name],)) for name in table.columns if name in spelled}
     return Feeder.model_construct(extract=table.name, columns=cells, where=())

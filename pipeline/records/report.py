@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.errors import SchemaError
+from pipeline.errors import SchemaError, counted
 from pipeline.records.coverage import Coverage
 from pipeline.schema import Finding, Step
+
+SET_ASIDE = "set aside"
+"""How the name of a step ends that leaves out rows which cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,11 @@ class RecordsReport:
         return tuple(found for found in self.findings if found.severity == "error")
 
     @property
+    def set_aside(self) -> int:
+        """How many measurements and findings were not read, for their code, unit or value."""
+        return sum(step.rows_in - step.rows_out for step in self.attrition if step.step.endswith(SET_ASIDE))
+
+    @property
     def passed(self) -> bool:
         """Whether no finding breaks the contract."""
         return not self.errors
@@ -69,7 +77,7 @@ def raise_on_errors(report: RecordsReport) -> None:
     """
     if report.errors:
         listed = "\n".join(f"  - {found.message}" for found in report.errors)
-        raise SchemaError(f"records ({report.source}): {len(report.errors)} problem(s)\n{listed}")
+        raise SchemaError(f"records ({report.source}): {counted(len(report.errors), 'problem')}\n{listed}")
 
 
 def summary(report: RecordsReport, coverage: Sequence[Coverage] = ()) -> dict[str, Any]:

@@ -264,7 +264,7 @@ def _table_problems(name: str, feeders: tuple[Feeder, ...], source: Source, cont
         needed = [field.name for field in table.fields if field.constraints.required]
         absent = [column for column in needed if column not in feeder.columns]
         if absent:
-            problems.append(f"{spot}: required column(s) {', '.join(absent)} not mapped")
+            problems.append(f"{spot}: required and not mapped: {', '.join(absent)}")
     return problems
 
 

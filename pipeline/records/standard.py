@@ -11,7 +11,7 @@ from pipeline.records.aliases import join_patients, merge_aliases
 from pipeline.records.chronology import chronology_findings
 from pipeline.records.codes import convert_measurements, name_unknown_drugs, set_aside_findings
 from pipeline.records.derive import derive
-from pipeline.records.mapping import Notes, columns_of, count_of, extract_names, read_text_tables
+from pipeline.records.mapping import NOT_RUN, Notes, columns_of, count_of, extract_names, read_text_tables
 from pipeline.records.omissions import omission_findings
 from pipeline.records.report import RecordsReport
 from pipeline.records.source import Source
@@ -21,6 +21,9 @@ from pipeline.schema.sql import quoted, typed
 
 _CARRIED = {"patients": ("recorded_id",), "decisions": ("provenance",)}
 """Columns beyond the contract that a stage table takes over from its text table."""
+
+_ABSENT = frozenset({"missing_table", "empty_table", "no_header"})
+"""Rules of findings which say that nothing of a table could be read."""
 
 _NOT_CONTENT = frozenset({"row_ordinal", "raw_value", "raw_unit"})
 
@@ -73,7 +76,7 @@ def _presence(
     got = "the table has no row left" if rule == "empty_table" else "there is no such table"
     message = (
         f"{table.name}: {got}. Records need at least one row per {', '.join(table.one_row_per)}; "
-        f"add {table.name}.csv or {table.name}.parquet, or choose the source configuration that fits."
+        f"add {table.name}.csv or {table.name}.parquet, or choose the source configuration that fits. {NOT_RUN}"
     )
     return Finding(
         severity="error", table=table.name, column="", rule=rule, count=0, total=0, ordinals=(), message=message
@@ -83,11 +86,18 @@ def _presence(
 def _check(
     connection: duckdb.DuckDBPyConnection, contract: Contract, stages: dict[str, str], merged: bool, notes: Notes
 ) -> None:
-    """Run every row rule, then join the rows of one patient, then check keys and references; empty tables keep all."""
-    filled = [table for table in contract.records if count_of(connection, stages[table.name])]
+    """Run every row rule, then join the rows of one patient, then check keys and references; empty tables keep all.
+
+    What needs a table or column that is not there is left out.
+    """
+    missing = {name: {column for table, column in notes.missing if table == name} for name in stages}
+    absent = {found.table for found in notes.findings if found.rule in _ABSENT}
+    unread = absent | {name for name in stages if missing[name] & set(contract[name].primary_key)}
+    read = [table for table in contract.records if table.name not in absent]
+    filled = [table for table in read if count_of(connection, stages[table.name])]
     for table in filled:
         expected = {column for name, column in notes.filled if name == table.name}
-        notes.findings += row_findings(connection, stages[table.name], table, expected)
+        notes.findings += row_findings(connection, stages[table.name], table, expected, missing[table.name])
     patients = contract["patients"]
     notes.findings += key_findings(connection, stages["patients"], patients, ("recorded_id",))
     if merged:
@@ -95,7 +105,7 @@ def _check(
     for table in filled:
         if table.name != "patients":
             notes.findings += key_findings(connection, stages[table.name], table, table.primary_key)
-        notes.findings += reference_findings(connection, stages, table)
+        notes.findings += reference_findings(connection, stages, table, unread)
 
 
 def _note_repeats(connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchema, notes: Notes) -> None:
@@ -189,8 +199,9 @@ def standardise(
         notes.findings += [absent] if absent else []
     stages = {table.name: _stage(connection, table) for table in contract.records}
     _check(connection, contract, stages, merged, notes)
+    partial = {name for name, _ in notes.missing} | {found.table for found in notes.findings if found.rule in _ABSENT}
     for table in contract.records:
-        if not table.primary_key and count_of(connection, stages[table.name]):
+        if not table.primary_key and table.name not in partial and count_of(connection, stages[table.name]):
             _note_repeats(connection, stages[table.name], table, notes)
     name_unknown_drugs(connection, stages["drugs"], known_drugs, notes)
     set_aside_findings(connection, stages["findings"], contract["findings"], notes)

@@ -59,8 +59,8 @@ def _decider(label: str, found: Settling, card: CaseCard) -> Decider:
         "indeterminate": f"{many} whether {product} may be given",
         "action_required": f"{many} whether something must be done before {product}",
     }[found.verdict]
-    whole = f"Whatever the answer, it is then decided; what else is missing does not change that for {label}."
-    partly = "Whatever the answer, that is then decided for this product; another product may still wait for more."
+    whole = f"Any answer settles what the rules say of {label}; nothing else needs to be known for that."
+    partly = "Any answer settles what the rules say of this product; another product may still wait for other facts."
     facts = tuple((card.fact(fact), card.how_to_obtain(fact)) for fact in found.facts)
     return Decider(label, asked, facts, whole if found.decides_modality else partly)
 

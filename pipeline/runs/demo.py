@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import counted
 from pipeline.review import CaseCard
 from pipeline.runs.cards import explain_case
 from pipeline.runs.institution import write_institution
@@ -78,7 +79,7 @@ def demo(home: Path, decisions: int, new_decisions: int, reporter: Reporter) -> 
         write_bytes(home / "check.json", canonical_json(account))
     reporter.say(
         f"records: {'pass' if report.passed else 'FAIL'}, {sum(report.rows.values()):,} rows in "
-        f"{sum(count > 0 for count in report.rows.values())} tables, {len(report.findings)} finding(s)"
+        f"{sum(count > 0 for count in report.rows.values())} tables, {counted(len(report.findings), 'finding')}"
     )
     published = [{str(k): v for k, v in row.items()} for row in institution.comparison.to_dict("records")]
     trained = train(records, setup, home / "run", workspace, reporter, published)

@@ -6,8 +6,7 @@ decisions as are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +16,14 @@ import pandas as pd
 
 from pipeline.advice import Shard
 from pipeline.cohort import CohortReport, cell_therapy, decision_points
-from pipeline.errors import ConfigError
+from pipeline.errors import counted
 from pipeline.features import Gathered, facts, gather, matrix_of
 from pipeline.features.matrix import EVERY, POINTS_TABLE, between
 from pipeline.guardrails import Overrides
 from pipeline.records import RecordsReport, missingness, raise_on_errors, standardise, summary
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.setup import Setup
-from pipeline.store import keep_at_most, open_records
+from pipeline.store import keep_at_most, open_records, within
 
 _WHILE_SCORING = "100MB"
 
@@ -227,6 +226,11 @@ def open_cohort(
             wanted, cells = setup.config.settings.cohort, cell_therapy(setup.config)
             modalities = setup.config.modality_ids
             cohort = decision_points(connection, wanted, modalities, training=training, cells=cells)
+    if report.set_aside:
+        reporter.say(
+            f"{counted(report.set_aside, 'row')} of the records set aside while reading; `mmrank check` with the same "
+            "records tells which and why"
+        )
     return Opened(connection, report, cohort)
 
 
@@ -243,18 +247,6 @@ def known_of(opened: Opened, setup: Setup) -> Reading:
             f"order by k.decision_key{order}"
         )
     return Reading(connection, opened.records, opened.cohort, gathered)
-
-
-@contextmanager
-def within(memory_limit: str | None) -> Iterator[None]:
-    """Raise a ConfigError, in one sentence, where a query does not fit into memory."""
-    try:
-        yield
-    except (duckdb.OutOfMemoryException, duckdb.IOException):
-        raise ConfigError(
-            f"records: a query needs more than {memory_limit or 'the memory there is'}, or than the disk. Give more "
-            "with --memory, or a temporary folder (TMPDIR) with more room."
-        ) from None
 
 
 def read_known(records: Path, setup: Setup, *, training: bool, reporter: Reporter) -> Known:

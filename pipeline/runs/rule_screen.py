@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.errors import counted
 from pipeline.guardrails import Rule, in_words
 from pipeline.runs.rule_check import RuleCheck
 
@@ -43,4 +44,4 @@ def rule_check_shown(found: RuleCheck, console: Console, *, verbose: bool = Fals
             console.print(f"{severity}: {remark.where}: {remark.message}", markup=False)
             console.print(f"  to do: {remark.what_to_do}", markup=False)
     if found.errors:
-        console.print(f"{len(found.errors)} error(s) in the rules as a set (exit code 13)", markup=False)
+        console.print(f"{counted(len(found.errors), 'error')} in the rules as a set (exit code 13)", markup=False)

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.errors import counted
 from pipeline.records import RecordsReport
 from pipeline.review import CaseCard, deciders, in_display_order, modality_badge, remarks, unrun_beside
 from pipeline.runs.demo import Journey
@@ -30,27 +31,43 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def records_shown(report: RecordsReport, account: Mapping[str, Any], console: Console) -> None:
-    """Show what a check found."""
+def records_shown(report: RecordsReport, account: Mapping[str, Any], written: Path, console: Console) -> None:
+    """Show what a check found.
+
+    Parameters
+    ----------
+    report : RecordsReport
+    account : mapping
+        The same as plain values.
+    written : path
+        Where the account was written.
+    console : Console
+    """
     stamp = " (SIMULATED)" if report.simulated else ""
     console.print(f"records {'pass' if report.passed else 'FAIL'}{stamp}: digest {report.digest[:16]}", markup=False)
     rows = _table("table", "rows")
     for name, count in report.rows.items():
         rows.add_row(name, f"{count:,}")
     console.print(rows)
-    found = _table("severity", "where", "rule", "rows", "message")
+    found = _table("severity", "rule", "message")
     for finding in report.findings:
-        where = f"{finding.table}.{finding.column}" if finding.column else finding.table
-        found.add_row(finding.severity, where, finding.rule, f"{finding.count:,}", finding.message)
+        found.add_row(finding.severity, finding.rule, finding.message)
     if report.findings:
         console.print(found)
-    steps = _table("step", "rows in", "rows out", "why")
-    for step in report.attrition:
-        steps.add_row(step.step, f"{step.rows_in:,}", f"{step.rows_out:,}", step.reason)
-    console.print(steps)
-    console.print(
-        f"missingness of {len(account.get('missingness', []))} codes by modality is in check.json", markup=False
-    )
+    _attrition_shown(report, console)
+    codes = len({(entry["table"], entry["code"]) for entry in account["missingness"]})
+    told = f"how often each of {codes} codes is missing, by modality, and all findings: {written}"
+    console.print(told if codes else f"all findings: {written}", markup=False)
+
+
+def _attrition_shown(report: RecordsReport, console: Console) -> None:
+    """Show at which steps rows were left out; nothing of steps that left none out."""
+    steps = _table("step", "rows in", "left out", "rows out", "why")
+    told = [step for step in report.attrition if step.rows_in != step.rows_out]
+    for step in told:
+        left = step.rows_in - step.rows_out
+        steps.add_row(step.step, f"{step.rows_in:,}", f"{left:,}", f"{step.rows_out:,}", step.reason)
+    console.print(steps if told else "no row was set aside")
 
 
 def comparison_shown(comparison: pd.DataFrame, out: Path, console: Console) -> None:
@@ -189,7 +206,8 @@ def batch_shown(batch: Batch, console: Console) -> None:
     """Show what a batch wrote."""
     listed = ", ".join(f"{status.replace('_', ' ')} {count:,}" for status, count in sorted(batch.statuses.items()))
     console.print(
-        f"{batch.decisions:,} decisions, {batch.rows:,} rows, {batch.parts} part(s) in {batch.out}", markup=False
+        f"{batch.decisions:,} decisions, {batch.rows:,} rows, {counted(batch.parts, 'part')} in {batch.out}",
+        markup=False,
     )
     if listed:
         console.print(f"statuses: {listed}", markup=False)

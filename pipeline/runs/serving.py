@@ -35,7 +35,7 @@ from pipeline.runs.rewording import Reworded, told_again
 from pipeline.runs.setup import Setup
 from pipeline.store import prediction_table, predictions_schema
 from pipeline.store.flavour import Flavour, python_model
-from pipeline.store.travel import write_parquet
+from pipeline.store.travel import write_table
 
 AVAILABLE, WEIGHT = "available_", "weight_"
 SERVED = "served"
@@ -333,7 +333,7 @@ def write_features(records: Path, loaded: Loaded, out: Path, reporter: Reporter,
     records : path
     loaded : Loaded
     out : path
-        A Parquet file.
+        A file that ends in .parquet or .csv.
     reporter : Reporter
     memory_limit : str
         For records and features.
@@ -358,7 +358,7 @@ def write_features(records: Path, loaded: Loaded, out: Path, reporter: Reporter,
             yield pa.Table.from_pandas(features_table(known, columns), preserve_index=False)
 
     with reporter.stage("Writing features", reading.decisions) as advance:
-        write_parquet(out, tables(advance))
+        write_table(out, tables(advance))
     return reading.decisions
 
 

@@ -21,9 +21,11 @@ def shift_shown(found: Mapping[str, Any], page: Path, console: Console) -> None:
     page : Path
     console : Console
     """
-    lines = [f"since training: {found['verdict']['words']}"]
+    lines = [found["verdict"]["words"]]
     issues = [check for check in found["checks"] if check["result"] == "issue"]
-    lines += [f"  {check['code']} {check['title']}: no, {check['value']} ({check['threshold']})" for check in issues]
+    for check in issues:
+        got = f"{check['value']} are not" if isinstance(check["value"], int) else check["value"]
+        lines.append(f"  {check['code']} {check['title']}? No: {got} ({check['detail']}). Wanted: {check['threshold']}")
     if issues or found["verdict"]["result"] != "as_trained":
         lines += [f"  next: {step}" for step in found["next"][:_MOST_STEPS]]
     for line in [*lines, f"  page: {page}"]:

@@ -177,7 +177,11 @@ def _order_checks(table: TableSchema) -> list[_Check]:
 
 
 def row_findings(
-    connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchema, expected: Collection[str] = ()
+    connection: duckdb.DuckDBPyConnection,
+    stage: str,
+    table: TableSchema,
+    expected: Collection[str] = (),
+    missing: Collection[str] = (),
 ) -> list[Finding]:
     """Return every row rule that the stage table breaks, in declared order.
 
@@ -189,8 +193,11 @@ def row_findings(
     table : TableSchema
     expected : collection of str
         Columns that were to be filled; one of them without any value is noted.
+    missing : collection of str
+        Columns that the extract lacks, of which that is said already; nothing more is.
     """
     checks = [check for field in table.fields for check in _field_checks(field)] + _order_checks(table)
+    checks = [check for check in checks if check.column not in missing]
     parts = ["count(*)"]
     for check in checks:
         parts.append(f"count(*) FILTER (WHERE {check.broken})")
@@ -247,7 +254,7 @@ def key_findings(
 
 
 def reference_findings(
-    connection: duckdb.DuckDBPyConnection, stages: dict[str, str], table: TableSchema
+    connection: duckdb.DuckDBPyConnection, stages: dict[str, str], table: TableSchema, unread: Collection[str] = ()
 ) -> list[Finding]:
     """Return one finding per foreign key that points at rows which do not exist.
 
@@ -256,9 +263,13 @@ def reference_findings(
     connection : DuckDBPyConnection
     stages : dict of table name to stage table name
     table : TableSchema
+    unread : collection of str
+        Tables of which no row could be read, of which that is said already; what points at them is not looked up.
     """
     found = []
     for foreign in table.foreign_keys:
+        if foreign.reference.resource in unread:
+            continue
         here = [f"here.{quoted(name)}" for name in foreign.fields]
         pairs = zip(here, foreign.reference.fields, strict=True)
         matched = " AND ".join(f"{mine} = there.{quoted(theirs)}" for mine, theirs in pairs)

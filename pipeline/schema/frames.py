@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import SchemaError
+from pipeline.errors import SchemaError, counted
 from pipeline.schema.tables import FieldSpec, TableSchema
 
 
@@ -102,5 +102,5 @@ def checked(frame: pd.DataFrame, table: TableSchema) -> pd.DataFrame:
                 problems.append(f"{key}: {repeats:,} of {len(frame):,} rows repeat the key of an earlier row")
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise SchemaError(f"{table.name}: {len(problems)} problem(s) with a table made here\n{listed}")
+        raise SchemaError(f"{table.name}: {counted(len(problems), 'problem')} with a table made here\n{listed}")
     return frame[table.columns]

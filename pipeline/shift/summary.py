@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ShiftConfig
+from pipeline.errors import counted
 from pipeline.learners import SMALL_CELL
 from pipeline.shift.differences import Difference, Now
 from pipeline.shift.judging import judged, people_needed, together
@@ -145,8 +146,8 @@ def _check(code: str, own: Sequence[Verdict], config: ShiftConfig, meanings: Map
 def _thresholds(config: ShiftConfig) -> dict[str, str]:
     further = f"within {100 * config.abstain_margin:g} points of training"
     return {
-        "S01": f"no PSI from {config.psi_issue:g}, beyond chance",
-        "S02": f"no share missing off by {100 * config.missing_margin:g} points, beyond chance",
+        "S01": f"every PSI under {config.psi_issue:g}, or within chance",
+        "S02": f"every share missing within {100 * config.missing_margin:g} points of training, or within chance",
         **dict.fromkeys(("S03", "S04", "S05", "S06"), further),
         "S07": f"PSI under {config.psi_issue:g}, or within chance",
         "S08": f"none clearly off by more than {100 * config.calibration_margin:g} points",
@@ -190,11 +191,12 @@ def _verdict(checks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     by_result = {name: [check for check in checks if check["result"] == name] for name in ("issue", "too_little_data")}
     if by_result["issue"]:
         told = "; ".join(f"{_FAILED[check['code']]} ({check['code']})" for check in by_result["issue"])
-        return {"result": "changed", "words": f"Look before relying on it: {told}."}
+        return {"result": "changed", "words": f"Changed since training: {told}. Look before relying on the order."}
     codes = ", ".join(check["code"] for check in by_result["too_little_data"])
     untold = {check["code"] for check in by_result["too_little_data"]}
     if untold & _LEADING or 2 * len(untold) >= len(checks):
-        return {"result": "unclear", "words": f"No issue was found, but too little is known to tell for {codes}."}
+        words = f"No change since training was found, but too little is known to tell for {codes}."
+        return {"result": "unclear", "words": words}
     limits = f" Too little is known to tell for {codes}." if codes else ""
     return {"result": "as_trained", "words": f"No check found a change since training.{limits}"}
 
@@ -291,7 +293,7 @@ def _about_gaps(gaps: Sequence[Verdict], meanings: Mapping[str, Meaning]) -> lis
 
 
 def _facts(count: int) -> str:
-    return "one fact" if count == 1 else f"{count} facts"
+    return "one fact" if count == 1 else counted(count, "fact")
 
 
 def _wait(profile: Profile, config: ShiftConfig, asked: int) -> str:

@@ -6,6 +6,8 @@ from pipeline.store.batch import BatchWriter, batch_identity, read_predictions
 from pipeline.store.files import (
     canonical_json,
     declared_folder,
+    file_to_write,
+    folder_to_write,
     new_folder,
     read_bytes,
     read_text,
@@ -21,12 +23,13 @@ from pipeline.store.flavour import around
 from pipeline.store.locks import locked
 from pipeline.store.model_files import model_digest, read_model, write_model
 from pipeline.store.prediction_tables import Kind, Part, part_of, prediction_table, predictions_schema
-from pipeline.store.private_database import keep_at_most
+from pipeline.store.private_database import keep_at_most, memory_bytes, within
 from pipeline.store.records_in import open_records, read_stamp
 from pipeline.store.records_out import read_table, write_records
 from pipeline.store.registry import Registry, SignOff, Version, nominate, read_registry, sign_off
 from pipeline.store.rows_in import read_rows
 from pipeline.store.tracking import CHAMPION, MODEL_NAME, record_run, register, resolve_model
+from pipeline.store.travel import table_to_write
 
 __all__ = [
     "CHAMPION",
@@ -41,8 +44,11 @@ __all__ = [
     "batch_identity",
     "canonical_json",
     "declared_folder",
+    "file_to_write",
+    "folder_to_write",
     "keep_at_most",
     "locked",
+    "memory_bytes",
     "model_digest",
     "new_folder",
     "nominate",
@@ -65,6 +71,8 @@ __all__ = [
     "sha256",
     "shipped",
     "sign_off",
+    "table_to_write",
+    "within",
     "write_bytes",
     "write_json",
     "write_model",

@@ -18,17 +18,19 @@ FORMULA = r"^[\s\x00]*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"
 NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)?$"
 
 
-def csv_bytes(table: pa.Table) -> bytes:
-    """Return a table as UTF-8 CSV with a header: the same rows give the same bytes.
+def csv_bytes(table: pa.Table, *, header: bool = True) -> bytes:
+    """Return a table as UTF-8 CSV: the same rows give the same bytes.
 
     Parameters
     ----------
     table : pyarrow.Table
         Lists and records become JSON text; nothing becomes an empty cell.
+    header : bool
+        Whether the first line names the columns.
     """
     sink = pa.BufferOutputStream()
     cells = pa.table({name: _cells(table[name]) for name in table.column_names})
-    pyarrow.csv.write_csv(cells, sink)
+    pyarrow.csv.write_csv(cells, sink, pyarrow.csv.WriteOptions(include_header=header))
     return bytes(sink.getvalue())
 
 

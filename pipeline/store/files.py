@@ -77,10 +77,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
     Raises
     ------
+    ConfigError
+        If there is a folder of that name, or it stands in no folder that can be written.
     PipelineError
         If the disk is full, fails or forbids it. The old file, if any, is then unchanged.
     """
-    target = Path(path)
+    target = file_to_write(path)
     make_folder(target.parent)
     with reported_by(target):
         handle, name = tempfile.mkstemp(prefix=f"_{target.name}.", suffix=".tmp", dir=target.parent)
@@ -97,6 +99,44 @@ def write_bytes(path: str | Path, content: bytes) -> None:
                 temporary.unlink()
             raise
         flush_folder(target.parent)
+
+
+def file_to_write(path: str | Path) -> Path:
+    """Return a path at which a file may be written, replacing the one that is there.
+
+    Raises
+    ------
+    ConfigError
+        If there is a folder of that name, or it stands in no folder that can be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ConfigError(f"{target}: got a folder, wanted a file name. Add the name of a file, such as {target}/NAME.")
+    _check_place(target)
+    return target
+
+
+def folder_to_write(path: str | Path) -> Path:
+    """Return a path at which a folder is, or may be made.
+
+    Raises
+    ------
+    ConfigError
+        If there is a file of that name, or it stands in no folder that can be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: got a file, wanted a folder to write into. Choose another path.")
+    _check_place(folder)
+    return folder
+
+
+def _check_place(target: Path) -> None:
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise ConfigError(f"{target}: {place.name} is a file, wanted a folder. Choose another path.")
+    if not os.access(place, os.W_OK):
+        raise ConfigError(f"{target}: the folder above it may not be written. Choose another path.")
 
 
 def write_json(path: str | Path, document: dict[str, Any]) -> bytes:
@@ -154,9 +194,7 @@ def new_folder(path: str | Path) -> Path:
     ConfigError
         If something is there already.
     """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: got a file, wanted a folder to write into. Choose another path.")
+    folder = folder_to_write(path)
     make_folder(folder)
     count = sum(1 for _ in folder.iterdir())
     if count:
@@ -251,7 +289,8 @@ def reported_by(path: Path) -> Iterator[None]:
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
         raise PipelineError(
-            f"{path}: could not be written ({reason}); nothing is left half written. Mend the disk, then run it again."
+            f"{path}: could not be written ({reason}); nothing is left half written. Make room or mend the disk, then "
+            "run it again."
         ) from None
 
 

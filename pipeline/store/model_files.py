@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, DamagedModelError
+from pipeline.errors import ConfigError, DamagedModelError, counted
 from pipeline.store.files import (
     canonical_json,
     flush_folder,
@@ -104,7 +104,8 @@ def read_model(directory: str | Path) -> dict[str, bytes]:
     entries = {entry.name: entry for entry in os.scandir(home)}
     extra = sorted(set(entries) - set(manifest) - {MANIFEST})
     if extra:
-        raise DamagedModelError(f"{home}: {len(extra)} file(s) not in the manifest, first {extra[0]!r}. {_MEND}")
+        told = counted(len(extra), "file")
+        raise DamagedModelError(f"{home}: {told} not in the manifest, first {extra[0]!r}. {_MEND}")
     files: dict[str, bytes] = {}
     for name, expected in manifest.items():
         if name not in entries:

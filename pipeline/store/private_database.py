@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,33 @@ _OWNER, _SPILL, _TABLES = "owner", "spill", "tables"
 _ROWS_PER_GROUP = 122_880
 """How many rows are compressed at a time; each thread holds this many rows of all columns of a table it makes."""
 _BYTES_PER_THREAD = 250_000_000
+_BYTES = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]i?)b", re.IGNORECASE)
+
+
+def memory_bytes(limit: str, where: str = "records: memory limit", least: str | None = None) -> int:
+    """Return how many bytes a memory limit stands for.
+
+    Parameters
+    ----------
+    limit : str
+        Such as `512MB` or `2GB`; `GiB` is 2**30 bytes where `GB` is 10**9.
+    where : str
+        What the limit was given as.
+    least : str, optional
+        The smallest that is let through.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such text, or less than the least.
+    """
+    found = _LIMIT.fullmatch(limit.strip())
+    count = int(float(found[1]) * _BYTES[found[2].lower()]) if found else 0
+    from_least = f", from {least} on" if least else ""
+    if count < max(1, memory_bytes(least) if least else 0):
+        raise ConfigError(f"{where}: got {limit!r}, wanted a number with its unit such as 512MB or 2GB{from_least}.")
+    return count
 
 
 def private_database(memory_limit: str | None = None, threads: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -42,6 +71,9 @@ def private_database(memory_limit: str | None = None, threads: int | None = None
     ConfigError
         If the limit or the number cannot be read, or the temporary folder cannot be written.
     """
+    room = None if memory_limit is None else memory_bytes(memory_limit)
+    if threads is not None and threads < 1:
+        raise ConfigError(f"records: got {threads} threads, wanted at least one.")
     remove_folders_of_the_dead()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER))
     owner = acquire(folder / _OWNER)
@@ -55,12 +87,10 @@ def private_database(memory_limit: str | None = None, threads: int | None = None
         connection = duckdb.connect(":memory:", config=settings)
         weakref.finalize(connection, _remove, folder, owner)
         connection.execute("SET TimeZone = 'UTC'")
-        if memory_limit is not None:
-            connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
-            if threads is None:
-                room = f"parse_formatted_bytes(current_setting('memory_limit')) // {_BYTES_PER_THREAD}"
-                query = f"SELECT greatest(1, least(current_setting('threads'), {room}))"
-                threads = connection.execute(query).fetchall()[0][0]
+        if room is not None:
+            connection.execute(f"SET memory_limit = '{room}B'")
+            cores = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+            threads = threads or max(1, min(cores, room // _BYTES_PER_THREAD))
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
         connection.execute(
@@ -71,10 +101,7 @@ def private_database(memory_limit: str | None = None, threads: int | None = None
         (folder / _TABLES).unlink()
     except duckdb.Error:
         _remove(folder, owner)
-        raise ConfigError(
-            f"records: got memory limit {memory_limit!r} and {threads} threads; wanted a limit such as '4GB', at "
-            "least one thread, and a temporary folder (TMPDIR) that can be written."
-        ) from None
+        raise ConfigError(_no_room(memory_limit)) from None
     return connection
 
 
@@ -89,6 +116,23 @@ def keep_at_most(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> No
     query = "SELECT parse_formatted_bytes(current_setting('memory_limit')) > parse_formatted_bytes(?)"
     if connection.execute(query, [memory_limit]).fetchall()[0][0]:
         connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
+
+
+@contextlib.contextmanager
+def within(memory_limit: str | None) -> Iterator[None]:
+    """Raise a ConfigError, in one sentence, where a query does not fit into memory or onto the disk."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException):
+        raise ConfigError(_no_room(memory_limit)) from None
+
+
+def _no_room(memory_limit: str | None) -> str:
+    if memory_limit is None:
+        said, more = "the memory of this machine did not suffice for the records", "Close what else uses it"
+    else:
+        said, more = f"--memory {memory_limit} did not suffice for the records", "Give more, such as --memory 2GB"
+    return f"{said}. {more}; if the disk is full, name a temporary folder (TMPDIR) that can be written and has room."
 
 
 def remove_folders_of_the_dead() -> None:

@@ -22,7 +22,7 @@ import duckdb
 
 from pipeline.errors import PipelineError, SchemaError
 from pipeline.store.files import decoded, file_sha256, read_bytes
-from pipeline.store.private_database import private_database
+from pipeline.store.private_database import private_database, within
 
 ORDINAL = "row_ordinal"
 MANIFEST = "manifest.json"
@@ -87,27 +87,35 @@ def open_records(
     SchemaError
         If there is nothing to read, a file is of unknown kind, cut, ragged, not UTF-8 or damaged, a column is
         nested, binary, unnamed or doubled, or a count differs from `manifest.json`. Never a value of a row.
+    ConfigError
+        If the memory limit cannot be read, or it or the disk is too little.
     """
     source = Path(path)
     manifest = _manifest(source)
     connection = private_database(memory_limit, threads)
     try:
-        extracts = _extracts(source, connection)
-        seen: dict[str, str] = {}
-        for extract in extracts:
-            other = seen.setdefault(extract.stem.lower(), extract.where)
-            if other != extract.where:
-                raise SchemaError(f"{extract.where}: names the same table as {other}. Keep one of the two.")
-            _load(connection, extract)
-        _compare_counts(source, manifest, extracts, connection)
-        _stamp(connection, manifest)
-        if source.is_file():
-            connection.execute("DETACH handed_over")
-        connection.execute("SET enable_external_access = false")
+        with within(memory_limit):
+            _take_in(source, manifest, connection)
     except PipelineError:
         connection.close()
         raise
     return connection
+
+
+def _take_in(source: Path, manifest: dict[str, Any], connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of a database from an extract, and shut it off from files."""
+    extracts = _extracts(source, connection)
+    seen: dict[str, str] = {}
+    for extract in extracts:
+        other = seen.setdefault(extract.stem.lower(), extract.where)
+        if other != extract.where:
+            raise SchemaError(f"{extract.where}: names the same table as {other}. Keep one of the two.")
+        _load(connection, extract)
+    _compare_counts(source, manifest, extracts, connection)
+    _stamp(connection, manifest)
+    if source.is_file():
+        connection.execute("DETACH handed_over")
+    connection.execute("SET enable_external_access = false")
 
 
 def read_stamp(path: str | Path) -> dict[str, str]:
@@ -135,8 +143,9 @@ def read_table_rows(path: str | Path) -> list[dict[Hashable, Any]]:
         raise SchemaError(f"{place}: got no CSV or Parquet file. Check the path.")
     connection = private_database(None, None)
     try:
-        extract = _csv_extract(place) if kind == "csv" else _parquet_extract(place, connection)
-        _load(connection, extract)
+        with within(None):
+            extract = _csv_extract(place) if kind == "csv" else _parquet_extract(place, connection)
+            _load(connection, extract)
         table = connection.execute(f"SELECT * FROM {_name(PREFIX + extract.stem)} ORDER BY {ORDINAL}")
         names = [column[0] for column in table.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in table.fetchall()]
@@ -322,10 +331,14 @@ def _stamp(connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any]) -> N
 
 @contextlib.contextmanager
 def _reported(where: str) -> Iterator[None]:
-    """Re-raise what DuckDB says about a file without the row that it quotes."""
+    """Re-raise what DuckDB says about a file without the row that it quotes; want of room goes on as it is."""
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as problem:
+        if "No space left" in str(problem):
+            raise
         raise SchemaError(_sentence(where, str(problem))) from None
 
 
@@ -345,8 +358,6 @@ def _sentence(where: str, said: str) -> str:
         return f"{where}: the gzip stream ends early or is damaged. Copy the file again."
     if "maximum line size" in said.lower():
         return f"{where}:{spot}: a line is longer than 2 MB; a quote may be missing. Export the file again."
-    if "Out of Memory" in said or "No space left" in said:
-        return f"{where}: does not fit into memory and temporary space. Give a larger memory limit or disk."
     if line or "CSV" in said:
         return (
             f"{where}:{spot}: not CSV as agreed (commas, double quotes, one kind of line end). Export the file again."

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from pipeline.errors import PipelineError
-from pipeline.store.files import flush_folder, make_folder, read_bytes, reported_by, write_bytes
+from pipeline.errors import ConfigError, PipelineError
+from pipeline.store.csv_cells import csv_bytes
+from pipeline.store.files import file_to_write, flush_folder, make_folder, read_bytes, reported_by, write_bytes
 from pipeline.store.model_files import MANIFEST, read_model
 from pipeline.store.private_database import private_database
 
@@ -101,22 +102,52 @@ def appended(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
-    """Write tables of one shape as one Parquet file, which is there whole or not at all.
+def table_to_write(path: str | Path) -> Path:
+    """Return a path at which a table may be written, as `write_table` does.
 
     Raises
     ------
+    ConfigError
+        If its name ends neither in .parquet nor in .csv, or as of `file_to_write`.
+    """
+    target = file_to_write(path)
+    if target.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{target}: got a name that ends in {target.suffix!r}, wanted one in .parquet or .csv.")
+    return target
+
+
+def write_table(path: str | Path, tables: Iterable[pa.Table]) -> None:
+    """Write tables of one shape as one file, which is there whole or not at all: Parquet, or CSV without formulas.
+
+    Parameters
+    ----------
+    path : path
+        Its ending chooses: `.parquet` or `.csv`. A file that is there is replaced.
+    tables : iterable of pyarrow.Table
+        At least one.
+
+    Raises
+    ------
+    ConfigError
+        As `table_to_write`.
     PipelineError
         If the disk fails.
     """
-    target = Path(path)
+    target = table_to_write(path)
     make_folder(target.parent)
     with reported_by(target), tempfile.TemporaryDirectory(prefix="_mmrank-", dir=target.parent) as folder:
-        writer: pq.ParquetWriter | None = None
-        for table in tables:
-            writer = writer or pq.ParquetWriter(Path(folder) / target.name, table.schema, compression="zstd")
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-            (Path(folder) / target.name).replace(target)
+        whole = Path(folder) / target.name
+        if target.suffix == ".csv":
+            with whole.open("wb") as stream:
+                for number, table in enumerate(tables):
+                    stream.write(csv_bytes(table, header=number == 0))
+        else:
+            writer: pq.ParquetWriter | None = None
+            for table in tables:
+                writer = writer or pq.ParquetWriter(whole, table.schema, compression="zstd")
+                writer.write_table(table)
+            if writer is not None:
+                writer.close()
+        if whole.exists():
+            whole.replace(target)
         flush_folder(target.parent)

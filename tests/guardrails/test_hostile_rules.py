@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.declared import parse_yaml, read_declared
-from pipeline.errors import RuleError
+from pipeline.errors import RuleError, counted
 from pipeline.guardrails import parse_rules
 from pipeline.guardrails.checks import check_behaviour, check_examples
 from pipeline.guardrails.conditions import AllOf, Compare, Known
@@ -177,7 +177,7 @@ def told(text: str) -> list[str]:
         read(text)
     except RuleError as problem:
         heading, *lines = str(problem).splitlines()
-        assert heading == f"guardrails: {len(lines)} problem(s)"
+        assert heading == f"guardrails: {counted(len(lines), 'problem')}"
         return [line.removeprefix(f"  - {file_of(text)}: ") for line in lines]
     return []
 

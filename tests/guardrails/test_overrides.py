@@ -289,7 +289,7 @@ def test_a_wrong_override_is_refused_by_row_number(field, value, message):
 
     assert message in str(problem.value)
     assert "(1 of 2 rows: 2)" in str(problem.value)
-    assert str(problem.value).startswith("overrides: 1 problem(s)")
+    assert str(problem.value).startswith("overrides: 1 problem")
 
 
 def test_all_problems_of_all_rows_are_told_at_once_and_no_row_is_quoted():
@@ -301,7 +301,7 @@ def test_all_problems_of_all_rows_are_told_at_once_and_no_row_is_quoted():
     assert "secret" not in str(problem.value)
     assert "rule_id: no such rule (7 of 8 rows: 1, 2, 3, 4, 5, ...)" in str(problem.value)
     assert "reason: missing (1 of 8 rows: 8)" in str(problem.value)
-    assert "overrides: 7 problem(s)" in str(problem.value)
+    assert "overrides: 7 problems" in str(problem.value)
 
 
 def test_overriding_a_rule_twice_for_a_decision_is_refused():

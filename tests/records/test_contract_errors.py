@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from pipeline.errors import SchemaError
@@ -26,7 +27,8 @@ def test_a_missing_required_table_is_an_error_that_says_what_to_add(read):
 
     assert messages(report) == [
         "lines: there is no such table. Records need at least one row per patient_id, line_number; "
-        "add lines.csv or lines.parquet, or choose the source configuration that fits.",
+        "add lines.csv or lines.parquet, or choose the source configuration that fits. Checks that need it were not "
+        "run.",
     ]
 
 
@@ -46,11 +48,33 @@ def test_an_optional_table_may_be_missing(read):
 def test_a_missing_required_column_is_an_error(read, basic):
     _, report = read(decisions=basic["decisions"].drop(columns="decision_date"))
 
-    assert messages(report)[0] == (
+    assert messages(report) == [
         "decisions: required column 'decision_date' is missing. Wanted decision_id, patient_id, decision_date, "
         "site_id, modality, product, treatment_start_date; export it, or map another column with a "
-        "source configuration."
-    )
+        "source configuration. Checks that need it were not run."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("patients", None),
+        ("decisions", None),
+        ("patients", "patient_id"),
+        ("decisions", "decision_id"),
+        ("decisions", "patient_id"),
+        ("lines", "start_date"),
+        ("drugs", "drug"),
+    ],
+)
+def test_what_is_not_there_is_told_once(read, basic, table, column):
+    availability = pd.DataFrame({"decision_id": ["d1"], "modality": ["car_t"], "available": ["true"]})
+    _, report = read(availability=availability, **{table: basic[table].drop(columns=column) if column else None})
+
+    assert [(found.table, found.rule) for found in report.errors] == [
+        (table, "missing_column" if column else "missing_table")
+    ]
+    assert report.errors[0].message.endswith("Checks that need it were not run.")
 
 
 def test_a_file_without_a_header_line_is_told_without_its_first_row(read):
@@ -176,7 +200,7 @@ def test_each_broken_rule_says_where_how_many_what_is_wanted_and_what_next(read,
     assert messages(report) == [message]
     with pytest.raises(SchemaError) as raised:
         raise_on_errors(report)
-    assert str(raised.value) == f"records (contract): 1 problem(s)\n  - {message}"
+    assert str(raised.value) == f"records (contract): 1 problem\n  - {message}"
     assert raised.value.exit_code == 11
 
 

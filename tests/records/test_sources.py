@@ -244,11 +244,11 @@ def test_an_extract_without_a_table_or_column_that_the_source_reads_is_an_error(
     messages = [found.message for found in report.errors]
     assert (
         "drugs: the extract has no table 'rx', which the source configuration reads. "
-        "Add the file, or choose the source configuration that fits." in messages
+        "Add the file, or choose the source configuration that fits. Checks that need it were not run." in messages
     )
     assert (
         "patients: extract 'people' has no column 'born', which the source configuration reads. "
-        "Export the column, or change the source configuration." in messages
+        "Export the column, or change the source configuration. Checks that need it were not run." in messages
     )
 
 
@@ -302,7 +302,7 @@ def test_a_local_date_format_is_declared_never_guessed(read, contract, day, read
         ),
         (
             {"tables": {"patients": [{"from": "people", "columns": {"sex": "sex"}}]}},
-            "tables.patients.0.columns: required column(s) patient_id not mapped",
+            "tables.patients.0.columns: required and not mapped: patient_id",
         ),
         (
             {"tables": {"patients": [{"from": "people", "columns": {"patient_id": {"column": "a", "constant": "b"}}}]}},
@@ -354,7 +354,7 @@ def test_names_in_a_source_are_quoted_and_cannot_become_sql(read, contract):
     )
     _, report = read(source=source, facts=drawn("pid | v \n p1 | it's"))
 
-    assert [found.rule for found in report.errors] == ["missing_column", "required"]
+    assert [found.rule for found in report.errors] == ["missing_column"]
     assert report.rows["findings"] == 1
 
 

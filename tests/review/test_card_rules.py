@@ -169,9 +169,9 @@ def test_what_decides_a_modality_is_told_apart_from_what_cannot_change_it(card: 
 
     reach = deciders(one.rows, one)[0].reach
     assert reach == (
-        "Whatever the answer, it is then decided; what else is missing does not change that for CAR T-cell therapy."
+        "Any answer settles what the rules say of CAR T-cell therapy; nothing else needs to be known for that."
         if whole
-        else "Whatever the answer, that is then decided for this product; another product may still wait for more."
+        else "Any answer settles what the rules say of this product; another product may still wait for other facts."
     )
     others = missing_facts(one.rows, one)
     assert [fact.concerns for fact in others] == ["another product or rule of CAR T-cell therapy waits for it"]

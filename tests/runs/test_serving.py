@@ -22,7 +22,7 @@ from pipeline.cli import app
 from pipeline.errors import ConfigError, DamagedModelError, SchemaError
 from pipeline.runs.predict import predict
 from pipeline.runs.reporting import Quiet
-from pipeline.runs.serving import answered, columns_of
+from pipeline.runs.serving import answered, columns_of, shard_from
 from pipeline.store import model_digest, read_predictions, resolve_model
 from pipeline.store.tracking import _quiet
 from tests.conftest import Journey
@@ -48,6 +48,18 @@ def table(journey: Journey, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
     assert done.exit_code == 0, done.output
     assert "60 decisions" in done.output.replace("\n", " ")
     return pd.read_parquet(path)
+
+
+def test_features_as_csv_say_what_parquet_says(journey: Journey, table: pd.DataFrame, tmp_path: Path) -> None:
+    loaded, out = journey.loaded, tmp_path / "features.csv"
+    words = ["features", str(journey.fresh), "--model", str(journey.trained.run_directory), "--out", str(out)]
+    out.write_text("replaced")
+    assert CliRunner().invoke(app, words).exit_code == 0
+
+    dated = pd.read_csv(out, dtype={"decision_id": "str", "patient_id": "str", "site_id": "str"})
+    pd.testing.assert_frame_equal(
+        shard_from(dated, loaded).features, shard_from(table, loaded).features, check_exact=False
+    )
 
 
 @pytest.fixture(scope="module")

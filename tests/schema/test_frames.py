@@ -83,7 +83,7 @@ def test_each_broken_rule_is_told_with_counts_and_without_values(table, column, 
 
     with pytest.raises(SchemaError) as raised:
         checked(frame, table)
-    assert str(raised.value) == f"shown: 1 problem(s) with a table made here\n  - {problem}"
+    assert str(raised.value) == f"shown: 1 problem with a table made here\n  - {problem}"
 
 
 def test_missing_and_undeclared_columns_are_told_together(table):

@@ -72,7 +72,7 @@ def test_every_problem_of_every_file_is_told_at_once():
         )
 
     told = str(raised.value).splitlines()
-    assert told[0] == "data_schema: 3 problem(s)"
+    assert told[0] == "data_schema: 3 problems"
     assert told[1].startswith("  - a.yaml: fields.0.type: input should be 'string', 'integer'")
     assert "columns named twice: ['x']; columns used but not declared: ['y']" in told[2]
     assert told[3].startswith("  - c.yaml: primary_key: unknown setting")

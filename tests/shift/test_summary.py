@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from pipeline.review import shift_page
+from pipeline.runs.shift_screen import shift_shown
 from pipeline.shift import Now, Profile, differences, summary
 from tests.shift.worlds import CONFIG, MEANINGS, NUMBERS, learned_from, people, seen
 
@@ -79,6 +83,18 @@ def test_a_fact_recorded_less_often_is_named_and_not_called_gone(profile: Profil
 
     assert issues(found) == ["S02"]
     assert "recorded more or less often than in training: Hemoglobin." in found["next"][0]
+
+
+def test_the_terminal_says_what_is_not_so_and_what_was_wanted(profile: Profile) -> None:
+    said = io.StringIO()
+    found = told(profile, seen(profile, people(400, 12, **dict.fromkeys(NUMBERS[:3]))))
+    shift_shown(found, Path("page.html"), Console(file=said, width=400))
+
+    assert said.getvalue().splitlines()[:2] == [
+        "Changed since training: facts are recorded more or less often (S02). Look before relying on the order.",
+        "  S02 Facts are recorded as often as in training? No: 3 are not (Creatinine; Platelets; Hemoglobin. 6 "
+        "compared). Wanted: every share missing within 10 points of training, or within chance",
+    ]
 
 
 def test_a_new_site_shows_among_the_others(profile: Profile) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("journey")
 SAID = re.compile(
     r"(\S+ is missing|\S+ is not the file that was saved|\S+ is not a readable, regular file|manifest\.json is damaged"
     r"|manifest\.json has \d+ bytes, wanted a manifest|manifest\.json has format -?\d, wanted 1"
-    r"|\d+ file\(s\) not in the manifest, first '[^'\n]{1,150}')\. "
+    r"|\d+ files? not in the manifest, first '[^'\n]{1,150}')\. "
     r"Nothing in it was parsed; take the model from its registry or train it again\."
 )
 """All that is said of a damaged directory after its name: no word and no number of what is in its files."""

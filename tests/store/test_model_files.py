@@ -99,7 +99,7 @@ def _claim(model: Path, name: str, size: int) -> None:
         (_link, "one is not a readable, regular file"),
         (_pipe, "one is not"),
         (_folder, "one is not"),
-        (lambda model: (model / "extra.pkl").write_bytes(b"x"), r"1 file\(s\) not in the manifest, first 'extra.pkl'"),
+        (lambda model: (model / "extra.pkl").write_bytes(b"x"), r"1 file not in the manifest, first 'extra.pkl'"),
         (lambda model: (model / "sub").mkdir(), "not in the manifest, first 'sub'"),
         (lambda model: (model / "one").unlink(), "one is missing"),
         (lambda model: (model / "manifest.json").unlink(), "manifest.json is missing"),

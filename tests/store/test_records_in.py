@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -258,10 +259,25 @@ def test_a_manifest_is_held_against_the_files(tmp_path: Path, manifest: object, 
         open_records(tmp_path)
 
 
-@pytest.mark.parametrize(("memory_limit", "threads"), [("plenty", 1), ("1GB", 0)])
-def test_a_senseless_limit_is_refused(tmp_path: Path, memory_limit: str, threads: int) -> None:
-    with pytest.raises(ConfigError, match="wanted a limit such as"):
-        open_records(_as_csv(tmp_path), memory_limit=memory_limit, threads=threads)
+@pytest.mark.parametrize(
+    ("memory_limit", "threads", "said"),
+    [
+        ("plenty", 1, "got 'plenty', wanted a number with its unit such as 512MB"),
+        ("5", None, "got '5', wanted a number with its unit"),
+        ("0GB", None, "got '0GB', wanted a number with its unit"),
+        ("80%", None, "got '80%', wanted a number with its unit"),
+        ("1GB", 0, "got 0 threads, wanted at least one"),
+        ("1KB", None, "--memory 1KB did not suffice for the records. Give more, such as --memory 2GB"),
+        ("1MB", None, "--memory 1MB did not suffice for the records. Give more, such as --memory 2GB"),
+    ],
+)
+def test_a_limit_that_is_none_or_too_little_is_told_as_what_was_given(
+    tmp_path: Path, memory_limit: str, threads: int | None, said: str
+) -> None:
+    (tmp_path / "measurements.csv").write_bytes(HEADER + b"p1,crp,1.5,2024-03-01\n" * 20_000)
+
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        open_records(tmp_path, memory_limit=memory_limit, threads=threads)
 
 
 TABLES = {
