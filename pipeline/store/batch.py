@@ -251,13 +251,16 @@ class BatchWriter:
                 "Choose another folder."
             )
         if (published or begun) and not resume:
-            state = "a finished" if published else "an unfinished"
-            raise ConfigError(f"{self._out}: holds {state} batch. Choose another folder, or go on with --resume.")
+            state, rest = ("a finished", "check it") if published else ("an unfinished", "go on")
+            raise ConfigError(f"{self._out}: holds {state} batch. Choose another folder, or {rest} with --resume.")
         if published:
             manifest = _manifest(self._out)
             self._adopt(manifest, self._out)
-            if len(self._parts) != len(manifest["parts"]):
-                raise SchemaError(f"{self._out}: a part of the finished batch is damaged. Score into another folder.")
+            if damaged := sorted(manifest["parts"].keys() - self._parts.keys()):
+                raise SchemaError(
+                    f"{self._out}: finished, but {', '.join(damaged[:5])} of {len(manifest['parts'])} parts "
+                    f"{'is' if len(damaged) == 1 else 'are'} not as written. Score into another folder."
+                )
             self.finished = True
         elif begun:
             with reported_by(self._out):

@@ -28,7 +28,7 @@ _ROWS_PER_GROUP = 122_880
 """How many rows are compressed at a time; each thread holds this many rows of all columns of a table it makes."""
 _BYTES_PER_THREAD = 250_000_000
 _BYTES = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]i?)b", re.IGNORECASE)
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]i?)b?", re.IGNORECASE)
 
 
 def memory_bytes(limit: str, where: str = "records: memory limit", least: str | None = None) -> int:

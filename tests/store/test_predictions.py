@@ -278,11 +278,11 @@ def test_another_model_rules_or_records_cannot_go_on(
 def test_without_resume_nothing_that_is_there_is_touched(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path) as batch:
         batch.write_part(0, part(predictions("d1")))
-    with pytest.raises(ConfigError, match="holds an unfinished batch"):
+    with pytest.raises(ConfigError, match=r"holds an unfinished batch.*or go on with --resume"):
         _writer(tmp_path)
     with _writer(tmp_path, resume=True) as batch:
         batch.finish(1)
-    with pytest.raises(ConfigError, match="holds a finished batch"):
+    with pytest.raises(ConfigError, match=r"holds a finished batch.*or check it with --resume"):
         _writer(tmp_path)
 
 
@@ -295,6 +295,15 @@ def test_resuming_a_finished_batch_has_nothing_to_do(tmp_path: Path, predictions
         assert batch.done_parts == {0, 1, 2}
         batch.finish(3)
     assert _bytes(tmp_path) == before
+
+
+def test_a_part_damaged_after_the_batch_was_finished_is_named(tmp_path: Path, predictions: Make) -> None:
+    _score(tmp_path, predictions)
+    damaged = tmp_path / "part-00001.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+
+    with pytest.raises(SchemaError, match=r"part-00001\.parquet of 3 parts is not as written"):
+        _writer(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("resume", [True, False])
