@@ -121,7 +121,8 @@ def test_a_count_is_told_in_words(count: int, noun: str, said: str) -> None:
     assert counted(count, noun) == said
 
 
-def test_a_check_tells_what_was_left_out_and_where_it_wrote(tmp_path: Path) -> None:
+def test_a_check_tells_what_was_left_out_and_where_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a row of a table stands on one line
     whole, odd = tmp_path / "whole", tmp_path / "odd"
     assert CliRunner().invoke(app, ["simulate", "--decisions", "30", "--out", str(whole)]).exit_code == 0
     odd.mkdir()
