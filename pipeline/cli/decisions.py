@@ -219,15 +219,16 @@ def explain(
     from pipeline.runs.cards import asked_for, explain_case, explain_cases
     from pipeline.runs.screen import case_shown
 
-    if not (decision or decisions or predictions or everyone):
+    several = decisions or predictions or everyone
+    if not (decision or several):
         raise typer.BadParameter("give --decision, --decisions FILE, --predictions DIR or --all")
-    is_single = bool(decision) and len(decision or []) == 1 and not (decisions or predictions or everyone)
-    checked_file(out) if is_single else checked_folder(out)
+    single = decision[0] if decision and len(decision) == 1 and not several else None
+    (checked_folder if single is None else checked_file)(out)
     loaded = loaded_model(model, workspace, source)
     options: dict[str, Any] = {"overrides": overrides, "show_identifiers": show_identifiers}
     options |= {} if tables is None else {"tables": tables}
-    if decision and is_single:
-        case_shown(explain_case(records, loaded, decision[0], out, progress(), **options), console())
+    if single is not None:
+        case_shown(explain_case(records, loaded, single, out, progress(), **options), console())
         return console().print(f"card: {out}", markup=False)
     wanted = None if everyone else asked_for(decision or [], decisions, predictions, loaded)
     count = explain_cases(records, loaded, wanted, out, progress(), **options)

@@ -27,11 +27,11 @@ WHERE, HOW, ASKED = "Where things are", "How it runs", "What is asked for"
 _LEAST_MEMORY = "100MB"
 
 
-def checked_file(path: Path | None) -> Path | None:
+def checked_file(path: Path) -> Path:
     """Return the path of a file to write; a ConfigError refuses one that cannot be, before any work."""
     from pipeline.store import file_to_write
 
-    return None if path is None else file_to_write(path)
+    return file_to_write(path)
 
 
 def checked_table(path: Path) -> Path:

@@ -107,10 +107,12 @@ def lost_early(
             total += signed[k] * doubly_robust_scores(predicted, outcome, *rest)
     pairs = []
     for first, second in combinations(range(len(arms)), 2):
-        found = [pair_contrast(x, first, second, evidence.groups, possible) for x in (completed, weighted)]
-        change = pair_contrast(weighted - completed, first, second, evidence.groups, possible)
-        if change is not None and found[0] is not None and found[1] is not None:
-            pairs.append(_pair(arms[first], arms[second], found[0].value, found[1].value, change))
+        own, change = (
+            pair_contrast(scores, first, second, evidence.groups, possible)
+            for scores in (completed, weighted - completed)
+        )
+        if own is not None and change is not None:
+            pairs.append(_pair(arms[first], arms[second], own.value, change))
     beyond = [(abs(row["moved"]) - LARGEST_MOVE) / max(row["moved_se"], 1e-12) for row in pairs]
     for row, is_clear in zip(
         pairs, holm([float(norm.sf(z)) for z in beyond], _FALSE_ALARM) if pairs else (), strict=True
@@ -119,14 +121,14 @@ def lost_early(
     return {"pairs": pairs, "tolerance": LARGEST_MOVE, "words": _words(pairs, labels)}
 
 
-def _pair(first: str, second: str, completed: float, weighted: float, change: Contrast) -> dict[str, Any]:
+def _pair(first: str, second: str, completed: float, change: Contrast) -> dict[str, Any]:
     low, high = change.interval(Z95)
     return {
         "first": first,
         "second": second,
         "people": change.people,
         "completed": completed,
-        "weighted": weighted,
+        "weighted": completed + change.value,
         "moved": change.value,
         "moved_se": change.error,
         "low": low,

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 import duckdb
 
 from pipeline.records.mapping import Notes, count_of
+from pipeline.records.report import SET_ASIDE
 from pipeline.schema import Step, TableSchema
 from pipeline.schema.checks import finding
 from pipeline.schema.sql import literal, quoted
@@ -100,12 +101,19 @@ def convert_measurements(connection: duckdb.DuckDBPyConnection, stage: str, tabl
         f"CREATE OR REPLACE TABLE measurements_set_aside AS SELECT row_ordinal, patient_id, code, raw_value, raw_unit, "
         f"measured_at, known_at, reason FROM {name} WHERE reason IS NOT NULL"
     )
-    before = count_of(connection, stage)
-    connection.execute(f"DELETE FROM {name} WHERE reason IS NOT NULL")
     words = "unknown code or unit, unit missing where it is needed, or implausible value"
+    _leave_out(connection, stage, "reason IS NOT NULL", table, words, notes)
+
+
+def _leave_out(
+    connection: duckdb.DuckDBPyConnection, stage: str, unread: str, table: TableSchema, reason: str, notes: Notes
+) -> None:
+    """Delete the rows that cannot be read, and note how many there were, if any."""
+    before = count_of(connection, stage)
+    connection.execute(f"DELETE FROM {quoted(stage)} WHERE {unread}")
     after = count_of(connection, stage)
     if after != before:
-        notes.attrition.append(Step(step="measurements: set aside", rows_in=before, rows_out=after, reason=words))
+        notes.attrition.append(Step(step=f"{table.name}: {SET_ASIDE}", rows_in=before, rows_out=after, reason=reason))
 
 
 def _note_reasons(connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchema, notes: Notes) -> None:
@@ -169,10 +177,7 @@ def set_aside_findings(connection: duckdb.DuckDBPyConnection, stage: str, table:
         "CREATE OR REPLACE TABLE findings_set_aside AS SELECT row_ordinal, patient_id, code, value, found_at, "
         f"known_at, 'unknown_code' AS reason FROM {quoted(stage)} WHERE {unknown}"
     )
-    connection.execute(f"DELETE FROM {quoted(stage)} WHERE {unknown}")
-    after = count_of(connection, stage)
-    if after != total:
-        notes.attrition.append(Step(step="findings: set aside", rows_in=total, rows_out=after, reason="unknown code"))
+    _leave_out(connection, stage, unknown, table, "unknown code", notes)
 
 
 def name_unknown_drugs(

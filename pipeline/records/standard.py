@@ -83,6 +83,11 @@ def _presence(
     )
 
 
+def _absent(notes: Notes) -> set[str]:
+    """Return the tables of which nothing could be read."""
+    return {found.table for found in notes.findings if found.rule in _ABSENT}
+
+
 def _check(
     connection: duckdb.DuckDBPyConnection, contract: Contract, stages: dict[str, str], merged: bool, notes: Notes
 ) -> None:
@@ -91,7 +96,7 @@ def _check(
     What needs a table or column that is not there is left out.
     """
     missing = {name: {column for table, column in notes.missing if table == name} for name in stages}
-    absent = {found.table for found in notes.findings if found.rule in _ABSENT}
+    absent = _absent(notes)
     unread = absent | {name for name in stages if missing[name] & set(contract[name].primary_key)}
     read = [table for table in contract.records if table.name not in absent]
     filled = [table for table in read if count_of(connection, stages[table.name])]
@@ -199,7 +204,7 @@ def standardise(
         notes.findings += [absent] if absent else []
     stages = {table.name: _stage(connection, table) for table in contract.records}
     _check(connection, contract, stages, merged, notes)
-    partial = {name for name, _ in notes.missing} | {found.table for found in notes.findings if found.rule in _ABSENT}
+    partial = {name for name, _ in notes.missing} | _absent(notes)
     for table in contract.records:
         if not table.primary_key and table.name not in partial and count_of(connection, stages[table.name]):
             _note_repeats(connection, stages[table.name], table, notes)

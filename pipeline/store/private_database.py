@@ -113,9 +113,9 @@ def keep_at_most(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> No
     duckdb.OutOfMemoryException
         If what is in use cannot be given back.
     """
-    query = "SELECT parse_formatted_bytes(current_setting('memory_limit')) > parse_formatted_bytes(?)"
-    if connection.execute(query, [memory_limit]).fetchall()[0][0]:
-        connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
+    room = memory_bytes(memory_limit)
+    if connection.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchall()[0][0] > room:
+        connection.execute(f"SET memory_limit = '{room}B'")
 
 
 @contextlib.contextmanager
