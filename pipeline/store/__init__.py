@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.store.batch import BatchWriter, batch_identity, read_predictions
+from pipeline.store.batch import BatchWriter, staging_of
+from pipeline.store.batch_in import batch_identity, read_predictions
 from pipeline.store.files import (
     canonical_json,
     declared_folder,
@@ -71,6 +72,7 @@ __all__ = [
     "sha256",
     "shipped",
     "sign_off",
+    "staging_of",
     "table_to_write",
     "within",
     "write_bytes",

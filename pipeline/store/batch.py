@@ -1,35 +1,32 @@
 """How does a batch of predictions end up complete, once, or not at all?
 
-Parts are written into `_unfinished/parts/` one by one, each flushed, read back and noted in
-`progress.json` before it counts. When all are there the manifest is written, the parts are
-moved beside it, whole files one after the other, and `_SUCCESS` says that everything stands.
-Names that begin with an underscore are skipped by pandas and pyarrow, so an unfinished batch
-reads as empty; only who reads without looking for `_SUCCESS`, in the moment of the moves, can
-find some of the parts.
+All of it is made in a hidden folder beside the place where it will stand, `.NAME.unfinished`: parts one by one, each
+flushed, read back and noted in `progress.json` before it counts; then what stands beside them, the manifest and
+`_SUCCESS`. One rename of the whole folder then publishes it, so that whoever reads the place, with or without looking
+for `_SUCCESS`, finds the whole batch or no folder (or the empty one that stood there).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
+import os
 import shutil
+import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.errors import ConfigError, ModelMismatchError, PipelineError, SchemaError
+from pipeline.store.batch_in import FORMAT, MANIFEST, PART, SUCCESS, document_of, manifest_of
 from pipeline.store.files import (
     canonical_json,
     file_sha256,
     flush_folder,
+    folder_to_write,
     make_folder,
     reported_by,
     sha256,
@@ -39,14 +36,16 @@ from pipeline.store.files import (
 from pipeline.store.locks import acquire, release
 from pipeline.store.prediction_tables import Kind, Part, part_of, predictions_schema
 
-FORMAT = 3
-LOCK, UNFINISHED, MANIFEST, SUCCESS = "_lock", "_unfinished", "_manifest.json", "_SUCCESS"
-PARTS, PROGRESS = "parts", "progress.json"
+LOCK, PROGRESS, WHOLE = "_lock", "progress.json", "whole"
 BESIDE = ("_shift.json", "_shift.html")
 """What may be written beside the parts; pandas and pyarrow skip names that begin with an underscore."""
 MOST_PARTS = 100_000
-_PART = re.compile(r"part-\d{5}\.(parquet|csv)")
-_TEMPORARY = re.compile(r"__(manifest\.json|SUCCESS|shift\.json|shift\.html)\..*\.tmp")
+
+
+def staging_of(out: str | Path) -> Path:
+    """Return the folder in which the batch of a place is made: hidden, beside it, on the same file system."""
+    home = Path(os.path.realpath(out))
+    return home.with_name(f".{home.name}.unfinished")
 
 
 class BatchWriter:
@@ -55,9 +54,12 @@ class BatchWriter:
     Parameters
     ----------
     out : path
-        A new or empty folder, or with `resume` one that holds the same batch, begun or finished.
+        A new or empty folder, or with `resume` one whose batch is the same, begun or finished. No mount point, nor the
+        folder that the program runs in, since neither can be renamed into place.
     identity : mapping
         What is scored by what: digests of model, rules and records, and the options. Kept in the manifest.
+    later : collection of str
+        Names of what belongs to the identity and is known only once the records are read; `learn` gives them.
     decisions_per_part : int
         Belongs to the identity, because it decides which decision is in which part.
     kind : {'parquet', 'csv'}
@@ -81,7 +83,8 @@ class BatchWriter:
     LockedError
         If another run writes there.
     ConfigError
-        If the path is no folder, or one that holds anything else, or a batch and `resume` is not asked for.
+        If the path cannot become a folder of predictions, or holds anything else, or a batch was begun or finished
+        there and `resume` is not asked for.
     ModelMismatchError
         If model, rules, records or options differ from those of the parts already there.
     """
@@ -91,21 +94,26 @@ class BatchWriter:
         out: str | Path,
         *,
         identity: Mapping[str, Any],
+        later: Collection[str] = (),
         decisions_per_part: int,
         kind: Kind = "parquet",
         resume: bool = False,
     ) -> None:
         if decisions_per_part < 1:
             raise ConfigError(f"decisions per part: got {decisions_per_part}, wanted at least 1.")
-        self._out = Path(out)
+        self._out = folder_to_write(out)
+        self._home = Path(os.path.realpath(out))
+        _refuse_what_stays(self._out, self._home)
+        self._staging = staging_of(out)
+        self._whole = self._staging / WHOLE
         self._kind = kind
-        self._unfinished = self._out / UNFINISHED
         whole = {**identity, "decisions_per_part": decisions_per_part, "format": kind}
         self._identity: dict[str, Any] = json.loads(canonical_json(whole))
+        self._later = frozenset(later)
+        self._before: dict[str, Any] | None = None
         self._parts: dict[str, dict[str, Any]] = {}
         self.finished = False
-        _refuse_files(self._out)
-        self._lock: int | None = acquire(self._out / LOCK)
+        self._lock: int | None = acquire(self._staging / LOCK, of=self._out)
         try:
             self._begin(resume)
         except BaseException:
@@ -138,6 +146,27 @@ class BatchWriter:
             counts.update(part[key])
         return dict(counts)
 
+    def learn(self, identity: Mapping[str, Any]) -> None:
+        """Take what is known only once the records are read.
+
+        Parameters
+        ----------
+        identity : mapping
+            All that was announced as `later`.
+
+        Raises
+        ------
+        ValueError
+            If it is anything else.
+        ModelMismatchError
+            If it differs from that of the parts already there.
+        """
+        if identity.keys() != self._later:
+            raise ValueError(f"batch: got {sorted(identity)}, wanted {sorted(self._later)}")
+        self._identity |= json.loads(canonical_json({**identity}))
+        self._later = frozenset()
+        self._refuse_changes()
+
     def write_part(self, index: int, part: Part) -> None:
         """Write one part: whole decisions, those of part 0 before those of part 1 by decision_id.
 
@@ -150,13 +179,16 @@ class BatchWriter:
         """
         if self._lock is None or self.finished or index in self.done_parts:
             raise ValueError(f"part {index}: got a second or late write, wanted each part once while the batch is open")
+        if self._later:
+            raise ValueError(f"part {index}: {sorted(self._later)} not known yet; wanted before the first part")
         if not 0 <= index < MOST_PARTS:
             raise ValueError(f"part {index}: wanted a number from 0 to {MOST_PARTS - 1}")
         if part.kind != self._kind:
             raise ValueError(f"part {index}: got {part.kind}, wanted {self._kind}")
         name = f"part-{index:05d}.{self._kind}"
         digest = sha256(part.content)
-        path = self._unfinished / PARTS / name
+        path = self._whole / name
+        self._make_place()
         write_bytes(path, part.content)
         with reported_by(path):
             back = file_sha256(path)
@@ -174,7 +206,7 @@ class BatchWriter:
             raise
 
     def finish(self, parts: int, beside: Mapping[str, bytes] | None = None) -> Path:
-        """Publish the batch: what stands beside it, manifest, parts, `_SUCCESS`, in this order.
+        """Publish the batch by one rename, once what stands beside it, manifest and `_SUCCESS` are on the disk too.
 
         Parameters
         ----------
@@ -209,26 +241,26 @@ class BatchWriter:
         if strangers := sorted(set(beside or {}) - set(BESIDE)):
             raise ValueError(f"batch: {', '.join(strangers)}: wanted only {', '.join(BESIDE)} beside the parts")
         for name, bytes_beside in sorted((beside or {}).items()):
-            write_bytes(self._out / name, bytes_beside)
+            write_bytes(self._whole / name, bytes_beside)
         # The first and last decision of a part are noted while it matters; the manifest holds no identifier.
         parts_told = {name: {key: part[key] for key in part if key != "ends"} for name, part in self._parts.items()}
         manifest = {"format": FORMAT, "identity": self._identity, "parts": parts_told, **self._totals()}
-        content = write_json(self._out / MANIFEST, manifest)
+        content = write_json(self._whole / MANIFEST, manifest)
+        write_bytes(self._whole / SUCCESS, f"{sha256(content)}\n".encode())
         with reported_by(self._out):
-            for name in sorted(self._parts):
-                (self._unfinished / PARTS / name).replace(self._out / name)
-            flush_folder(self._unfinished / PARTS)
-            flush_folder(self._out)
-        write_bytes(self._out / SUCCESS, f"{sha256(content)}\n".encode())
+            self._whole.replace(self._home)
+            flush_folder(self._home.parent)
         self.finished = True
-        shutil.rmtree(self._unfinished, ignore_errors=True)
+        _empty(self._staging, but=LOCK)
         return self._out
 
     def close(self) -> None:
         """Give the lock back. What is written stays, and can be resumed."""
         if self._lock is not None:
-            release(self._out / LOCK, self._lock)
+            release(self._staging / LOCK, self._lock)
             self._lock = None
+            with contextlib.suppress(OSError):  # it stays where parts wait to be gone on with
+                self._staging.rmdir()
 
     def __enter__(self) -> BatchWriter:
         return self
@@ -239,62 +271,73 @@ class BatchWriter:
         self.close()
 
     def _begin(self, resume: bool) -> None:
-        names = {entry.name for entry in self._out.iterdir()} - {LOCK}
-        temporary = {name for name in names if _TEMPORARY.fullmatch(name)}
-        names -= temporary
+        names = {entry.name for entry in self._home.iterdir()} if self._home.is_dir() else set()
         published = SUCCESS in names
-        begun = (self._unfinished / PROGRESS).exists()
-        moved = {name for name in names if _PART.fullmatch(name)} if published or begun else set()
-        if names - moved - ({UNFINISHED, MANIFEST, SUCCESS, *BESIDE} if published or begun else {UNFINISHED}):
+        strangers = {name for name in names if not PART.fullmatch(name)} - {MANIFEST, SUCCESS, *BESIDE}
+        if strangers or (names and not published):
             raise ConfigError(
                 f"{self._out}: got a folder with {len(names)} entries that are no batch, wanted a new or empty one. "
                 "Choose another folder."
             )
-        if (published or begun) and not resume:
-            state, rest = ("a finished", "check it") if published else ("an unfinished", "go on")
-            raise ConfigError(f"{self._out}: holds {state} batch. Choose another folder, or {rest} with --resume.")
+        if published and not self._whole.exists():  # nothing else than a run killed right after its rename leaves this
+            _empty(self._staging, but=LOCK)
+        begun = (self._staging / PROGRESS).exists()
+        if published and not resume:
+            raise ConfigError(f"{self._out}: holds a finished batch. Choose another folder, or check it with --resume.")
+        if begun and not resume:
+            raise ConfigError(
+                f"{self._out}: holds an unfinished batch, in {self._staging.name} beside it. Choose another folder, or "
+                "go on with --resume."
+            )
         if published:
-            manifest = _manifest(self._out)
-            self._adopt(manifest, self._out)
-            if damaged := sorted(manifest["parts"].keys() - self._parts.keys()):
-                raise SchemaError(
-                    f"{self._out}: finished, but {', '.join(damaged[:5])} of {len(manifest['parts'])} parts "
-                    f"{'is' if len(damaged) == 1 else 'are'} not as written. Score into another folder."
-                )
+            self._adopt(manifest_of(self._home), self._home)
             self.finished = True
-        elif begun:
-            with reported_by(self._out):
-                make_folder(self._unfinished / PARTS)
-                for name in sorted(moved):
-                    (self._out / name).replace(self._unfinished / PARTS / name)
-            self._adopt(_document(self._unfinished / PROGRESS), self._unfinished / PARTS)
-        for name in temporary:
-            (self._out / name).unlink(missing_ok=True)
-        if self.finished:
-            shutil.rmtree(self._unfinished, ignore_errors=True)
             return
-        make_folder(self._unfinished / PARTS)
-        for entry in (self._unfinished / PARTS).iterdir():
-            if entry.name not in self._parts:
-                entry.unlink()
-        self._note_progress()
+        if begun:
+            self._adopt(document_of(self._staging / PROGRESS), self._whole)
+        with reported_by(self._out):
+            for entry in self._whole.iterdir() if self._whole.is_dir() else ():
+                if entry.name not in self._parts:
+                    entry.unlink()
 
     def _adopt(self, found: dict[str, Any], place: Path) -> None:
         """Take over the parts that are on the disk as noted, if they are of the same batch."""
-        before = found["identity"]
-        changed = sorted(key for key in {*before, *self._identity} if before.get(key) != self._identity.get(key))
-        if changed:
+        self._before = found["identity"]
+        self._refuse_changes()
+        for name, noted in found["parts"].items():
+            if (place / name).is_file() and file_sha256(place / name) == noted["sha256"]:
+                self._parts[name] = noted
+        damaged = sorted(found["parts"].keys() - self._parts.keys())
+        if damaged and place == self._home:
+            raise SchemaError(
+                f"{self._out}: finished, but {', '.join(damaged[:5])} of {len(found['parts'])} parts "
+                f"{'is' if len(damaged) == 1 else 'are'} not as written. Score into another folder."
+            )
+
+    def _refuse_changes(self) -> None:
+        """Refuse a batch that was begun by another identity, as far as this one is known."""
+        if self._before is None:
+            return
+        keys = {*self._before, *self._identity} - self._later
+        if changed := sorted(key for key in keys if self._before.get(key) != self._identity.get(key)):
             raise ModelMismatchError(
                 f"{self._out}: {', '.join(changed)} changed since its first part was written. "
                 "Resume with what it was begun with, or choose another folder."
             )
-        for name, noted in found["parts"].items():
-            if (place / name).is_file() and file_sha256(place / name) == noted["sha256"]:
-                self._parts[name] = noted
+
+    def _make_place(self) -> None:
+        """Make the folder that becomes the batch, no more open to others than an empty one that waits in its place."""
+        make_folder(self._whole)
+        if self._home.is_dir():
+            with reported_by(self._out):
+                waiting = self._home.stat()
+                for place in (self._staging, self._whole):
+                    os.chown(place, -1, waiting.st_gid)
+                    place.chmod(stat.S_IMODE(waiting.st_mode))
 
     def _note_progress(self) -> None:
         progress = {"format": FORMAT, "identity": self._identity, "parts": self._parts}
-        write_json(self._unfinished / PROGRESS, progress)
+        write_json(self._staging / PROGRESS, progress)
 
     def _totals(self) -> dict[str, int]:
         return {key: sum(part[key] for part in self._parts.values()) for key in ("decisions", "rows")}
@@ -309,78 +352,20 @@ class BatchWriter:
                 )
 
 
-def _refuse_files(out: Path) -> None:
-    """Refuse a path on which, or above which, a file stands."""
-    standing = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not standing.is_dir():
-        raise ConfigError(f"{standing}: got a file, wanted a folder to write predictions into. Choose another path.")
+def _refuse_what_stays(out: Path, home: Path) -> None:
+    """Refuse a folder that cannot be replaced by a rename."""
+    if home.is_mount() or home == Path(os.path.realpath(".")):
+        place = "a mount point" if home.is_mount() else "the folder that this runs in"
+        raise ConfigError(
+            f"{out}: got {place}, wanted a folder that a finished batch can replace. Add a name below it."
+        )
 
 
-def read_predictions(directory: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return a finished batch, after checking every part against the manifest.
-
-    Parameters
-    ----------
-    directory : path
-    columns : sequence of str or None
-        Which to read; None reads all.
-
-    Returns
-    -------
-    DataFrame, one row per decision and modality
-        Columns of `predictions_schema`, or those asked for.
-
-    Raises
-    ------
-    SchemaError
-        If the batch is unfinished or CSV, or a part is missing, changed or added.
-    """
-    home = Path(directory)
-    manifest = _manifest(home)
-    if manifest["identity"].get("format") != "parquet":
-        raise SchemaError(f"{home}: got a batch of CSV, wanted Parquet. Score with `--format parquet`.")
-    parts = {entry.name for entry in home.iterdir() if entry.name[0] not in "._"}
-    if parts != set(manifest["parts"]):
-        raise SchemaError(f"{home}: got {len(parts)} parts, the manifest lists {len(manifest['parts'])}. Score again.")
-    tables = []
-    for name, noted in sorted(manifest["parts"].items()):
-        content = (home / name).read_bytes()
-        if sha256(content) != noted["sha256"]:
-            raise SchemaError(f"{home}: {name} is not the file that was written. Score again.")
-        tables.append(pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns)))
-    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return frame
-
-
-def batch_identity(directory: str | Path) -> dict[str, Any]:
-    """Return by what a finished batch was scored: digests of model, rules, records and overrides, and its options.
-
-    Raises
-    ------
-    SchemaError
-        If the batch is unfinished, or its manifest changed.
-    """
-    return dict(_manifest(Path(directory))["identity"])
-
-
-def _manifest(home: Path) -> dict[str, Any]:
-    try:
-        said = (home / SUCCESS).read_text().strip()
-        content = (home / MANIFEST).read_bytes()
-    except (OSError, ValueError):
-        raise SchemaError(
-            f"{home}: got no finished batch of predictions. Run `mmrank predict`, or resume it."
-        ) from None
-    if sha256(content) != said:
-        raise SchemaError(f"{home}: {MANIFEST} is not the one that was written. Score again into another folder.")
-    return _document(home / MANIFEST)
-
-
-def _document(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        document = json.loads(path.read_bytes())
-        if isinstance(document, dict) and document.get("format") == FORMAT:
-            parts, identity = document.get("parts"), document.get("identity")
-            if isinstance(parts, dict) and isinstance(identity, dict) and all(map(_PART.fullmatch, parts)):
-                return document
-    raise SchemaError(f"{path}: damaged, or of another version. Score again into another folder.")
+def _empty(folder: Path, but: str) -> None:
+    """Remove what stands in a folder but for one file, as far as the disk lets it."""
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != but:
+                entry.unlink()

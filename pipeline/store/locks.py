@@ -57,8 +57,8 @@ def locked(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         release(path, handle)
 
 
-def acquire(path: Path, *, wait_seconds: float = 0.0) -> int:
-    """Take the lock and return its handle for `release`; see `locked`.
+def acquire(path: Path, *, of: Path | None = None, wait_seconds: float = 0.0) -> int:
+    """Take the lock and return its handle for `release`; see `locked`. `of` is what is said to be locked.
 
     Raises
     ------
@@ -73,8 +73,9 @@ def acquire(path: Path, *, wait_seconds: float = 0.0) -> int:
             _held.add(handle)
             return handle
         if time.monotonic() >= deadline:
+            place = of or path.parent
             raise LockedError(
-                f"{path.parent}: locked by {_owner(path)}. Wait until that run ends, stop it, or choose another place."
+                f"{place}: locked by {_owner(path)}. Wait until that run ends, stop it, or choose another place."
             )
         time.sleep(POLL_SECONDS)
 
@@ -92,7 +93,10 @@ def release(path: Path, handle: int) -> None:
 def _try_lock(path: Path) -> int | None:
     """Return the handle of the lock, or None if somebody else holds it."""
     with reported_by(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # its folder was just removed by its last holder
+            return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _is_at(handle, path):

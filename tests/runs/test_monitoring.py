@@ -22,7 +22,7 @@ from pipeline.runs.predict import Batch, predict
 from pipeline.runs.reporting import Quiet
 from pipeline.shift import profile_in
 from pipeline.simulate import SimulationSettings
-from pipeline.store import read_predictions
+from pipeline.store import read_predictions, staging_of
 from tests.conftest import Journey
 
 pytestmark = pytest.mark.xdist_group("journey")
@@ -79,13 +79,13 @@ def test_the_summary_does_not_depend_on_parts_nor_on_what_was_done_before(journe
     whole = scored(journey, tmp_path / "whole").shift
     out = tmp_path / "out"
     scored(journey, out, decisions_per_part=25)
-    (out / "_SUCCESS").unlink()
-    (out / "_unfinished").mkdir()
     manifest = json.loads((out / "_manifest.json").read_text())
     ends = iter(read_predictions_ends(out))
     parts = {name: part | {"ends": next(ends)} for name, part in sorted(manifest["parts"].items())[:2]}
     progress = {"format": manifest["format"], "identity": manifest["identity"], "parts": parts}
-    (out / "_unfinished" / "progress.json").write_text(json.dumps(progress))
+    staging_of(out).mkdir()
+    (staging_of(out) / "progress.json").write_text(json.dumps(progress))
+    out.rename(staging_of(out) / "whole")
     resumed = scored(journey, out, decisions_per_part=25, resume=True)
 
     assert resumed.shift == whole

@@ -32,7 +32,7 @@ from pipeline.runs.reporting import Quiet
 from pipeline.runs.rewording import Reworded, told_again
 from pipeline.runs.spark_parts import TABLES, Order, Parcels, Verified, at_home, versions
 from pipeline.runs.workers import Scoring
-from pipeline.store import BatchWriter, Part, read_predictions
+from pipeline.store import BatchWriter, Part, read_predictions, staging_of
 from pipeline.store.travel import packed_model
 from tests.conftest import ROOT, Journey
 
@@ -112,7 +112,7 @@ def test_a_batch_without_tables_is_gone_on_with_by_the_other_engine(
         patched.setattr(BatchWriter, "write_part", interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict(records, journey.loaded, out, Quiet(), spark=first, **options)
-    assert [path.name for path in (out / "_unfinished" / "parts").iterdir()] == ["part-00000.csv"]
+    assert [path.name for path in (staging_of(out) / "whole").iterdir()] == ["part-00000.csv"]
     predict(records, journey.loaded, out, Quiet(), resume=True, spark=second, **options)
 
     assert files(out) == files(tmp_path / "whole")
@@ -138,7 +138,7 @@ def test_a_driver_that_is_killed_leaves_whole_parts_which_this_machine_goes_on_f
     words = [sys.executable, "-c", _DRIVER, journey.fresh, journey.loaded.directory, out, "local-cluster[1,1,1024]"]
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(list(map(str, words)), cwd=ROOT, start_new_session=True, **silent) as driver:
-        standing = out / "_unfinished" / "parts"
+        standing = staging_of(out) / "whole"
         until = time.monotonic() + 120
         while not (standing.is_dir() and any(standing.glob("part-*"))):
             assert driver.poll() is None and time.monotonic() < until

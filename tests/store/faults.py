@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import PipelineError, SchemaError
-from pipeline.store import BatchWriter, read_predictions
+from pipeline.store import BatchWriter, read_predictions, staging_of
 from tests.store.conftest import part, rows_of_decisions
 
 ROOT = Path(__file__).parents[2]
@@ -46,8 +46,12 @@ def score(out: Path) -> None:
 
 
 def held(out: Path) -> dict[str, bytes]:
-    """Return every file of a folder."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    """Return every file of a batch, and of the folder in which it is made."""
+    return {str(path.relative_to(out.parent)).replace(out.name, "NAME"): path.read_bytes() for path in _files(out)}
+
+
+def _files(out: Path) -> list[Path]:
+    return [path for home in (out, staging_of(out)) for path in home.rglob("*") if path.is_file()]
 
 
 def seen(out: Path) -> set[str]:
@@ -63,8 +67,11 @@ def _checked(out: Path) -> str:
 
 
 def _plain(out: Path) -> str:
-    """Return what somebody finds who looks for `_SUCCESS` and reads the folder without looking at the manifest."""
-    return _verdict(pd.read_parquet(out)) if (out / "_SUCCESS").exists() else "absent"
+    """Return what somebody finds who reads the folder and looks for nothing else."""
+    try:
+        return _verdict(pd.read_parquet(out))
+    except FileNotFoundError:
+        return "absent"
 
 
 def _verdict(frame: pd.DataFrame) -> str:
@@ -78,12 +85,16 @@ def _verdict(frame: pd.DataFrame) -> str:
 def torn(out: Path) -> int:
     """Return how many files that count are not whole Parquet files."""
     count = 0
-    for path in out.rglob("part-*.parquet"):
+    for path in _parts(out):
         try:
             pq.ParquetFile(path).read()
         except Exception:  # noqa: BLE001 - whatever a reader may raise of a torn file
             count += 1
     return count
+
+
+def _parts(out: Path) -> list[Path]:
+    return [path for path in _files(out) if path.match("part-*.parquet")]
 
 
 def judged(out: Path, whole: dict[str, bytes]) -> Counter[str]:
@@ -96,10 +107,10 @@ def judged(out: Path, whole: dict[str, bytes]) -> Counter[str]:
 
 
 class Disk:
-    """Counts calls to the disk below a folder, and fails one of them."""
+    """Counts calls to the disk that write a batch, and fails one of them."""
 
-    def __init__(self, below: Path, fail_at: int = 0, error: int = errno.EIO, *, before: bool = True) -> None:
-        self.below, self.fail_at, self.error, self.before = str(below), fail_at, error, before
+    def __init__(self, out: Path, fail_at: int = 0, error: int = errno.EIO, *, before: bool = True) -> None:
+        self.out, self.fail_at, self.error, self.before = out, fail_at, error, before
         self.calls: list[str] = []
 
     def failing(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,7 +136,8 @@ class Disk:
                 target = os.readlink(f"/proc/self/fd/{target}")
             except OSError:
                 return False
-        return str(target).startswith(self.below)
+        place = Path(target)
+        return place == self.out.parent or not {self.out, staging_of(self.out)}.isdisjoint((place, *place.parents))
 
 
 class _Stream:
@@ -163,11 +175,11 @@ def failing(disk: Disk) -> Iterator[None]:
 
 
 def calls_of_a_run(home: Path) -> list[str]:
-    """Return the calls to the disk of a whole run, in order; the last, which clears away, may fail as it likes."""
+    """Return the calls to the disk of a whole run, in order."""
     disk = Disk(home / "counted")
     with failing(disk):
         score(home / "counted")
-    return disk.calls[:-1]
+    return disk.calls
 
 
 def fail_each(home: Path, whole: dict[str, bytes], every: int = 1) -> Counter[str]:
@@ -214,7 +226,7 @@ def kill_at_random(home: Path, whole: dict[str, bytes], times: int, seed: int = 
         found["reader while it ran: " + "/".join(sorted(seen(out)))] += 1
         run.kill()
         run.join()
-        found[f"killed with {len(list(out.rglob('part-*.parquet')))} of {len(PARTS)} parts on the disk"] += 1
+        found[f"killed with {len(_parts(out))} of {len(PARTS)} parts on the disk"] += 1
         found["killed" if run.exitcode == -signal.SIGKILL else "ended before"] += 1
         found += judged(out, whole)
     return found

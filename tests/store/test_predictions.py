@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from pipeline.store import (
     read_predictions,
     read_text,
     shipped,
+    staging_of,
 )
 from tests.store.conftest import SECRET, Make, part, rows_of
 
@@ -96,10 +98,10 @@ def test_two_runs_give_the_same_bytes_whatever_the_order_of_rows_and_columns(tmp
 
 
 def test_no_decisions_still_give_the_columns(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch:
+    with _writer(tmp_path / "out") as batch:
         batch.finish(0)
 
-    frame = pd.read_parquet(tmp_path)
+    frame = pd.read_parquet(tmp_path / "out")
     assert list(frame.columns) == predictions_schema().names
     assert len(frame) == 0
 
@@ -158,12 +160,49 @@ def test_a_column_too_few_or_too_many_is_named(predictions: Make) -> None:
         prediction_table(rows_of(predictions("d1").rename(columns={"support": "note"})))
 
 
-def test_an_unfinished_batch_reads_as_nothing(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch:
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_unfinished_batch_reads_as_nothing(tmp_path: Path, predictions: Make, waits: bool) -> None:
+    out = tmp_path / "out"
+    if waits:
+        out.mkdir()
+    with _writer(out) as batch:
         batch.write_part(0, part(predictions("d1")))
-        assert len(pd.read_parquet(tmp_path)) == 0
         with pytest.raises(SchemaError, match="got no finished batch"):
-            read_predictions(tmp_path)
+            read_predictions(out)
+        assert out.exists() == waits and list(out.glob("*")) == []
+        assert len(pd.read_parquet(tmp_path)) == 0
+        batch.finish(1)
+    assert len(read_predictions(out)) == 2
+
+
+def test_a_batch_is_as_private_as_the_empty_folder_it_replaces(tmp_path: Path, predictions: Make) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o700)
+    with _writer(out) as batch:
+        batch.write_part(0, part(predictions("d1")))
+        assert {stat.S_IMODE(place.stat().st_mode) for place in (staging_of(out), staging_of(out) / "whole")} == {0o700}
+        batch.finish(1)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+
+
+def test_a_link_to_an_empty_folder_stays_one(tmp_path: Path, predictions: Make) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "large")
+    _score(tmp_path / "out", predictions)
+
+    assert (tmp_path / "out").is_symlink()
+    assert len(read_predictions(tmp_path / "large")) == 10
+
+
+@pytest.mark.parametrize(("place", "said"), [(".", "the folder that this runs in"), ("/proc", "a mount point")])
+def test_a_folder_that_cannot_be_replaced_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match=f"got {said}, wanted a folder that a finished batch can replace"):
+        _writer(Path(place))
+    assert list(tmp_path.parent.glob(f".{tmp_path.name}*")) == []
 
 
 class Killed(BaseException):
@@ -185,7 +224,7 @@ def test_a_run_that_dies_at_any_step_is_resumed_to_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", counted)
         _score(tmp_path / "counted", predictions)
-    assert steps == 12
+    assert steps == 9
     for last in range(2 * steps):
 
         def dies(self: Path, target: Path, last: int = last) -> Path:
@@ -203,12 +242,11 @@ def test_a_run_that_dies_at_any_step_is_resumed_to_the_same_bytes(
             patched.setattr(Path, "replace", dies)
             with pytest.raises(Killed):
                 _score(out, predictions)
-        if not (out / "_SUCCESS").exists():
-            with pytest.raises(SchemaError):
-                read_predictions(out)
+        assert not out.exists() or _bytes(out) == whole
         _score(out, predictions, resume=True)
         assert _bytes(out) == whole
-        steps = 12
+        assert not staging_of(out).exists()
+        steps = 9
 
 
 KILLED = """
@@ -228,7 +266,7 @@ with BatchWriter(Path(sys.argv[1]), identity=IDENTITY, decisions_per_part=2, res
 
 
 def _written(out: Path) -> list[Path]:
-    return list(out.glob("_unfinished/parts/part-*.parquet"))
+    return list(staging_of(out).glob("whole/part-*.parquet"))
 
 
 @pytest.mark.slow
@@ -264,75 +302,78 @@ def test_a_run_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path
 def test_another_model_rules_or_records_cannot_go_on(
     tmp_path: Path, predictions: Make, change: dict[str, object], said: str, finished: bool
 ) -> None:
-    with _writer(tmp_path, per_part=2) as batch:
+    with _writer(tmp_path / "out", per_part=2) as batch:
         batch.write_part(0, part(predictions("d1")))
         if finished:
             batch.finish(1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     with pytest.raises(ModelMismatchError, match=said):
-        _writer(tmp_path, resume=True, **change)  # type: ignore[arg-type]
+        _writer(tmp_path / "out", resume=True, **change)  # type: ignore[arg-type]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_without_resume_nothing_that_is_there_is_touched(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch:
+    with _writer(tmp_path / "out") as batch:
         batch.write_part(0, part(predictions("d1")))
     with pytest.raises(ConfigError, match=r"holds an unfinished batch.*or go on with --resume"):
-        _writer(tmp_path)
-    with _writer(tmp_path, resume=True) as batch:
+        _writer(tmp_path / "out")
+    with _writer(tmp_path / "out", resume=True) as batch:
         batch.finish(1)
     with pytest.raises(ConfigError, match=r"holds a finished batch.*or check it with --resume"):
-        _writer(tmp_path)
+        _writer(tmp_path / "out")
 
 
 def test_resuming_a_finished_batch_has_nothing_to_do(tmp_path: Path, predictions: Make) -> None:
-    _score(tmp_path, predictions)
-    before = _bytes(tmp_path)
+    _score(tmp_path / "out", predictions)
+    before = _bytes(tmp_path / "out")
 
-    with _writer(tmp_path, resume=True) as batch:
+    with _writer(tmp_path / "out", resume=True) as batch:
         assert batch.finished
         assert batch.done_parts == {0, 1, 2}
         batch.finish(3)
-    assert _bytes(tmp_path) == before
+    assert _bytes(tmp_path / "out") == before
 
 
 def test_a_part_damaged_after_the_batch_was_finished_is_named(tmp_path: Path, predictions: Make) -> None:
-    _score(tmp_path, predictions)
-    damaged = tmp_path / "part-00001.parquet"
+    _score(tmp_path / "out", predictions)
+    damaged = tmp_path / "out" / "part-00001.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1])
 
     with pytest.raises(SchemaError, match=r"part-00001\.parquet of 3 parts is not as written"):
-        _writer(tmp_path, resume=True)
+        _writer(tmp_path / "out", resume=True)
 
 
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("name", ["mine.csv", "part-00000.parquet", "_manifest.json"])
 def test_a_foreign_folder_is_refused(tmp_path: Path, name: str, resume: bool) -> None:
-    (tmp_path / name).write_text("x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("x")
 
     with pytest.raises(ConfigError, match="1 entries that are no batch"):
-        _writer(tmp_path, resume)
-    assert _bytes(tmp_path) == {name: b"x"}
+        _writer(tmp_path / "out", resume)
+    assert _bytes(tmp_path / "out") == {name: b"x"}
 
 
-@pytest.mark.parametrize("below", [(), ("out",)])
-def test_a_file_in_the_way_is_named_as_such(tmp_path: Path, below: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("below", "said"), [((), "file: got a file, wanted a folder"), (("out",), "out: file is a file, wanted a folder")]
+)
+def test_a_file_in_the_way_is_named_as_such(tmp_path: Path, below: tuple[str, ...], said: str) -> None:
     (tmp_path / "file").write_text("x")
 
-    with pytest.raises(ConfigError, match=r"file: got a file, wanted a folder to write predictions into"):
+    with pytest.raises(ConfigError, match=said):
         _writer(tmp_path.joinpath("file", *below))
     assert (tmp_path / "file").read_text() == "x"
 
 
 def test_the_manifest_counts_each_part_and_names_nobody(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch:
+    with _writer(tmp_path / "out") as batch:
         batch.write_part(0, part(predictions("Q7-1", "Q7-2")))
         batch.write_part(1, part(predictions("Q7-3")))
         assert batch.decisions == 3
         batch.finish(2)
         assert batch.statuses == {"ranked": 3, "indeterminate": 3}
-    text = (tmp_path / "_manifest.json").read_text()
+    text = (tmp_path / "out" / "_manifest.json").read_text()
 
     assert "Q7" not in text
     assert [noted["statuses"] for noted in json.loads(text)["parts"].values()] == [
@@ -342,29 +383,89 @@ def test_the_manifest_counts_each_part_and_names_nobody(tmp_path: Path, predicti
 
 
 def test_a_batch_of_csv_is_not_read_as_parquet(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch, pytest.raises(ValueError, match="part 0: got csv, wanted parquet"):
+    with _writer(tmp_path / "out") as batch, pytest.raises(ValueError, match="part 0: got csv, wanted parquet"):
         batch.write_part(0, part(predictions("d1"), "csv"))
-    with BatchWriter(tmp_path / "out", identity=IDENTITY, decisions_per_part=2, kind="csv") as batch:
+    with BatchWriter(tmp_path / "csv", identity=IDENTITY, decisions_per_part=2, kind="csv") as batch:
         batch.write_part(0, part(predictions("d1"), "csv"))
         batch.finish(1)
 
     with pytest.raises(SchemaError, match="got a batch of CSV, wanted Parquet"):
-        read_predictions(tmp_path / "out")
+        read_predictions(tmp_path / "csv")
 
 
-def test_a_second_runner_is_refused(tmp_path: Path) -> None:
-    with _writer(tmp_path), pytest.raises(LockedError, match="locked by process"):
-        _writer(tmp_path, resume=True)
-    with _writer(tmp_path, resume=True):
-        pass
+def test_a_second_runner_is_refused(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path / "out") as first:
+        for _ in range(2):
+            with pytest.raises(LockedError, match="/out: locked by process"):
+                _writer(tmp_path / "out", resume=True)
+            first.write_part(len(first.done_parts), part(predictions(f"d{len(first.done_parts)}")))
+        first.finish(2)
+        with pytest.raises(LockedError, match="/out: locked by process"):
+            _writer(tmp_path / "out", resume=True)
+    with _writer(tmp_path / "out", resume=True) as second:
+        assert second.finished
+
+
+def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with _writer(tmp_path / "out"):
+        assert staging_of(tmp_path / "out").is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_run_killed_after_its_rename_leaves_is_cleared(tmp_path: Path, predictions: Make) -> None:
+    out = tmp_path / "out"
+    _score(out, predictions)
+    staging_of(out).mkdir()
+    (staging_of(out) / "progress.json").write_text("{}")
+
+    assert len(read_predictions(out)) == 10
+    with pytest.raises(ConfigError, match="holds a finished batch"):
+        _writer(out)
+    assert not staging_of(out).exists()
+
+
+def test_parts_of_another_batch_survive_a_finished_one_in_its_place(tmp_path: Path, predictions: Make) -> None:
+    out = tmp_path / "out"
+    with _writer(out) as batch:
+        batch.write_part(0, part(predictions("d1")))
+    waiting = _bytes(staging_of(out))
+    _score(tmp_path / "moved", predictions)
+    (tmp_path / "moved").rename(out)
+    with _writer(out, resume=True) as batch:
+        assert batch.finished
+
+    assert _bytes(staging_of(out)) == waiting
+
+
+def test_what_is_known_late_is_compared_late(tmp_path: Path, predictions: Make) -> None:
+    def writer(**identity: object) -> BatchWriter:
+        known = {"model": "m1", **identity}
+        return BatchWriter(tmp_path / "out", identity=known, later=("records",), decisions_per_part=2, resume=True)
+
+    with writer() as batch:
+        with pytest.raises(ValueError, match=r"'records'. not known yet"):
+            batch.write_part(0, part(predictions("d1")))
+        with pytest.raises(ValueError, match=r"got \['simulated'\], wanted \['records'\]"):
+            batch.learn({"simulated": True})
+        batch.learn({"records": "r1"})
+        batch.write_part(0, part(predictions("d1")))
+    with pytest.raises(ModelMismatchError, match="model changed"):
+        writer(model="m2")
+    with writer() as batch, pytest.raises(ModelMismatchError, match="records changed"):
+        batch.learn({"records": "r2"})
+    with writer() as batch:
+        batch.learn({"records": "r1"})
+        assert batch.done_parts == {0}
 
 
 def test_a_part_damaged_while_the_run_was_down_is_written_again(tmp_path: Path, predictions: Make) -> None:
     with _writer(tmp_path / "out") as batch:
         for index in (0, 1):
             batch.write_part(index, part(predictions(*PARTS[index])))
-    damaged = tmp_path / "out" / "_unfinished" / "parts" / "part-00001.parquet"
+    damaged = staging_of(tmp_path / "out") / "whole" / "part-00001.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1])
+    for name in ("part-00004.parquet", "_part-00001.parquet.x.tmp", "_shift.json"):
+        damaged.with_name(name).write_text("x")
 
     with _writer(tmp_path / "out", resume=True) as batch:
         assert batch.done_parts == {0}
@@ -376,7 +477,7 @@ def test_a_part_damaged_while_the_run_was_down_is_written_again(tmp_path: Path, 
 def test_a_disk_that_keeps_other_bytes_is_noticed(
     tmp_path: Path, predictions: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _writer(tmp_path) as batch:
+    with _writer(tmp_path / "out") as batch:
         with monkeypatch.context() as patched:
             patched.setattr("pipeline.store.batch.file_sha256", lambda _path: "0")
             with pytest.raises(PipelineError, match="read back other bytes"):
@@ -386,7 +487,7 @@ def test_a_disk_that_keeps_other_bytes_is_noticed(
 
 
 def test_parts_come_once_all_of_them_and_in_order(tmp_path: Path, predictions: Make) -> None:
-    with _writer(tmp_path) as batch:
+    with _writer(tmp_path / "out") as batch:
         batch.write_part(1, part(predictions("d1")))
         with pytest.raises(ValueError, match="second or late write"):
             batch.write_part(1, part(predictions("d1")))
@@ -421,8 +522,8 @@ def _swap(out: Path) -> None:
     ],
 )
 def test_a_changed_batch_is_not_read(tmp_path: Path, predictions: Make, change: Callable[[Path], object]) -> None:
-    _score(tmp_path, predictions)
-    change(tmp_path)
+    _score(tmp_path / "out", predictions)
+    change(tmp_path / "out")
 
     with pytest.raises(SchemaError):
-        read_predictions(tmp_path)
+        read_predictions(tmp_path / "out")
