@@ -141,7 +141,10 @@ def predict(
     top_reasons: TopReasons = None,
     kind: Format = "parquet",
     resume: Annotated[
-        bool, typer.Option("--resume", rich_help_panel=HOW, help="Go on with an interrupted batch in --out.")
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=HOW, help="Go on with an interrupted batch in --out; check a finished one."
+        ),
     ] = False,
     processes: Processes = None,
     memory: Memory = DEFAULT_MEMORY,

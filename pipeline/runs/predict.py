@@ -7,14 +7,14 @@ not grow with their number.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.advice import Advice, advise, configured_detail
+from pipeline.advice import Advice, Adviser, advise, configured_detail
 from pipeline.errors import ModelMismatchError
 from pipeline.guardrails import Overrides
 from pipeline.prediction_rows import Detail, Extent
@@ -25,11 +25,12 @@ from pipeline.runs.reading import Known, Reading, open_cohort, open_known, shard
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.shifting import Watch, beside, read_shift, shift_of
 from pipeline.runs.spark_parts import Parcels
-from pipeline.runs.workers import Scoring, Task, scored
+from pipeline.runs.workers import Done, Scoring, Task, scored
 from pipeline.store import BatchWriter, Kind
 
 DECISIONS_PER_PART = 5000
-_ABOUT = ("model_version", "records_digest", "simulated")
+_LATER = ("records_digest", "simulated")
+"""What belongs to a batch and is known only once the records are read."""
 MEMORY_LIMIT = "512MB"
 PARTS_PER_PROCESS = 3
 """The parts that one more process must have to repay its start; docs/performance.md, Batches."""
@@ -37,7 +38,7 @@ PARTS_PER_PROCESS = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch run wrote.
+    """What a batch run wrote, or found written.
 
     Attributes
     ----------
@@ -45,6 +46,10 @@ class Batch:
     decisions, rows, parts : int
     statuses : mapping of status to count of rows
         Of all parts, those of an earlier run included.
+    stood : int
+        Decisions of the parts that stood already when the run began.
+    was_finished : bool
+        Whether the whole batch stood already, so that nothing was scored.
     overrides : OverrideAccount or None
         None where no file of overrides was given.
     shift : mapping
@@ -56,6 +61,8 @@ class Batch:
     rows: int
     parts: int
     statuses: dict[str, int]
+    stood: int = 0
+    was_finished: bool = False
     overrides: OverrideAccount | None = None
     shift: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,6 +84,9 @@ def predict(
 ) -> Batch:
     """Score every decision of the records; outcomes are never read.
 
+    The place of the batch is locked and looked at first: another run there, a batch that is not asked to be gone on
+    with, another model, rules, overrides or options are refused before the records are read, which may take long.
+
     Parameters
     ----------
     records : path
@@ -87,7 +97,8 @@ def predict(
     overrides : path or None
         File of rules that clinicians set aside, checked whole before anything is scored.
     resume : bool
-        Continue an interrupted batch of the same records, model, rules, overrides and options.
+        Continue an interrupted batch of the same records, model, rules, overrides and options; of a finished one,
+        check that it is what these would write.
     decisions_per_part : int
         Decisions per part file, in decision_id order; part of the batch's identity.
     detail : Detail or None
@@ -108,54 +119,82 @@ def predict(
 
     Raises
     ------
-    SchemaError, RuleError, ModelMismatchError, LockedError
+    ConfigError, SchemaError, RuleError, ModelMismatchError, LockedError
         As their messages say.
     """
     aside = read_overrides(overrides, loaded.setup)
-    reading = _read(records, loaded, reporter, memory_limit, spark)
-    refuse_other_kind(reading, loaded)
     asked = detail or configured_detail(loaded.adviser)
-    identity = {
+    about: dict[str, Any] = {
         "model_version": loaded.adviser.model_version,
         "ruleset_version": loaded.adviser.ruleset_version,
-        "records_digest": reading.records.digest,
         "overrides_digest": None if overrides is None else aside.digest,
-        "simulated": reading.records.simulated,
         "explain": asked.extent,
         "top_reasons": asked.top_reasons,
     }
-    account = None
-    if overrides is not None:
-        account = account_of(aside, reading.of({row.decision_id for row in aside.rows}), loaded.setup)
-    parts = -(-reading.decisions // decisions_per_part)
-    scoring = Scoring(loaded.directory, loaded.adviser.model_version, asked, kind)
-    with (
-        BatchWriter(out, identity=identity, decisions_per_part=decisions_per_part, kind=kind, resume=resume) as writer,
-        reporter.stage("Scoring decisions", reading.decisions - writer.decisions) as advance,
-    ):
-        watch = Watch(loaded)
-        divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
-        if isinstance(reading, Parcels):
-            done = scored_on_spark(reading, aside, scoring, watch, divided, spark or Spark())
-        else:
-            reading.hold_less()
-            tasks = _tasks(reading, aside, decisions_per_part, writer.done_parts, watch)
-            left = parts - len(writer.done_parts)
-            done = scored(tasks, scoring, loaded.adviser, min(processes or worthwhile(left, cores()), left))
-        try:
+    options: dict[str, Any] = {"decisions_per_part": decisions_per_part, "kind": kind, "resume": resume}
+    with BatchWriter(out, identity=about, later=_LATER, **options) as writer:
+        reading = _read(records, loaded, reporter, memory_limit, spark)
+        refuse_other_kind(reading, loaded)
+        of_records = {"records_digest": reading.records.digest, "simulated": reading.records.simulated}
+        writer.learn(of_records)
+        account = None
+        if overrides is not None:
+            account = account_of(aside, reading.of({row.decision_id for row in aside.rows}), loaded.setup)
+        parts = -(-reading.decisions // decisions_per_part)
+        was_finished, stood = writer.finished, writer.decisions
+        if not was_finished:
+            scoring = Scoring(loaded.directory, loaded.adviser.model_version, asked, kind)
+            divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
+            watch = Watch(loaded)
+            if isinstance(reading, Parcels):
+                done = scored_on_spark(reading, aside, scoring, watch, divided, spark or Spark())
+            else:
+                done = _scored_here(reading, aside, scoring, watch, divided, loaded.adviser, processes)
+            _write(done, writer, reading.decisions, parts, reporter)
+            now = watch.now(reading.people, writer.statuses, writer.abstained)
+            told = {"model_version": about["model_version"], **of_records}
+            writer.finish(parts, beside(shift_of(watch, now, told)))
+        statuses = writer.statuses
+    return Batch(
+        out=out,
+        decisions=reading.decisions,
+        rows=len(loaded.setup.config.modalities) * reading.decisions,
+        parts=parts,
+        statuses=statuses,
+        stood=stood,
+        was_finished=was_finished,
+        overrides=account,
+        shift=read_shift(out),
+    )
+
+
+def _scored_here(
+    reading: Reading,
+    overrides: Overrides,
+    scoring: Scoring,
+    watch: Watch,
+    divided: Divided,
+    adviser: Adviser,
+    processes: int | None,
+) -> Iterator[Done]:
+    """Yield the parts that are not done, scored on this machine, in their order."""
+    reading.hold_less()
+    left = divided.parts - len(divided.done)
+    tasks = _tasks(reading, overrides, divided.size, divided.done, watch)
+    yield from scored(tasks, scoring, adviser, min(processes or worthwhile(left, cores()), left))
+
+
+def _write(done: Iterable[Done], writer: BatchWriter, decisions: int, parts: int, reporter: Reporter) -> None:
+    """Write parts as they come; if the run ends before the last, however it does, say how many stand."""
+    try:
+        with reporter.stage("Scoring decisions", decisions - writer.decisions) as advance:
             for number, part in done:
                 writer.write_part(number, part)
                 advance(part.decisions)
-        except KeyboardInterrupt:
-            reporter.say(f"stopped: {len(writer.done_parts)} of {parts} parts stand; go on with --resume")
-            raise
-        statuses = writer.statuses
-        if not writer.finished:
-            now = watch.now(reading.people, statuses, writer.abstained)
-            writer.finish(parts, beside(shift_of(watch, now, {key: identity[key] for key in _ABOUT})))
-    modalities = len(loaded.setup.config.modalities)
-    rows = modalities * reading.decisions
-    return Batch(out, reading.decisions, rows, parts, statuses, account, read_shift(out))
+    finally:
+        if (stand := len(writer.done_parts)) < parts:
+            far = f"stopped: {stand:,} of {parts:,} parts stand; go on with --resume"
+            reporter.say(far if stand else "stopped before any part stood; run it again")
 
 
 def advice_for(known: Known, loaded: Loaded, features: pd.DataFrame, overrides: Overrides) -> Advice:

@@ -209,6 +209,13 @@ def batch_shown(batch: Batch, console: Console) -> None:
         f"{batch.decisions:,} decisions, {batch.rows:,} rows, {counted(batch.parts, 'part')} in {batch.out}",
         markup=False,
     )
+    if batch.was_finished:
+        told = "nothing was scored: the batch stood finished, of the same records, its parts as they were written"
+        console.print(told, markup=False)
+    elif batch.stood:
+        scored = batch.decisions - batch.stood
+        told = f"{scored:,} were scored now, the other {batch.stood:,} stood already"
+        console.print(told, markup=False)
     if listed:
         console.print(f"statuses: {listed}", markup=False)
     if batch.overrides is not None:

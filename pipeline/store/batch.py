@@ -113,6 +113,7 @@ class BatchWriter:
         self._before: dict[str, Any] | None = None
         self._parts: dict[str, dict[str, Any]] = {}
         self.finished = False
+        self._made = [place for place in self._home.parents if not place.exists()]
         self._lock: int | None = acquire(self._staging / LOCK, of=self._out)
         try:
             self._begin(resume)
@@ -260,7 +261,8 @@ class BatchWriter:
             release(self._staging / LOCK, self._lock)
             self._lock = None
             with contextlib.suppress(OSError):  # it stays where parts wait to be gone on with
-                self._staging.rmdir()
+                for place in (self._staging, *self._made):
+                    place.rmdir()
 
     def __enter__(self) -> BatchWriter:
         return self
