@@ -5,8 +5,11 @@ Each module holds the commands of one step; they are listed in the order of the 
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -74,9 +77,31 @@ app.add_typer(rules_app, rich_help_panel="Rules")
 
 
 def main() -> None:
-    """Run the command line; known problems end in one message and their exit code, bugs keep their traceback."""
+    """Run the command line; known problems end in one message and their exit code, bugs keep their traceback.
+
+    SIGTERM, by which schedulers and containers end a program, is taken as Ctrl-C is: what runs gives back its locks,
+    removes what it laid aside and says how far it came.
+    """
+    told: list[signal.Signals] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        told.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs of a script leave it
+            signal.signal(number, stop)
     try:
         app()
     except PipelineError as problem:
-        sys.stderr.write(f"{problem}\n(exit code {problem.exit_code})\n")
-        sys.exit(problem.exit_code)
+        _end(str(problem), problem.exit_code)
+    except (SystemExit, RuntimeError):
+        # typer turns the interrupt into its own exit; DuckDB, in the middle of a query, into a RuntimeError.
+        if not told:
+            raise
+        _end(f"stopped by {told[0].name}", 128 + told[0])
+
+
+def _end(words: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{words}\n(exit code {code})\n")
+    sys.exit(code)

@@ -1,0 +1,108 @@
+"""Does a run that is told to end do so tidily, and say by what, whatever it was at?"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from tests.conftest import ROOT, Journey
+
+BOTH = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]  # 128 and the number of the signal, as shells count
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Put back what pytest does on a signal."""
+    kept = {number: signal.getsignal(number) for number, _ in BOTH}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def _as_typer(number: signal.Signals) -> None:
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _as_a_query(number: signal.Signals) -> None:
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise RuntimeError("Query interrupted") from None
+
+
+@pytest.mark.parametrize(("number", "code"), BOTH)
+@pytest.mark.parametrize("ends", [_as_typer, _as_a_query])
+def test_a_signal_ends_in_its_code_and_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+    ends: Callable[[signal.Signals], None],
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(cli, "app", lambda: ends(number))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"stopped by {number.name}\n(exit code {code})\n"
+
+
+def test_without_a_signal_a_bug_keeps_its_traceback_and_usage_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "app", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main()
+    monkeypatch.setattr(cli, "app", lambda: sys.exit(2))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+
+
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[int] = []
+
+    def works() -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup, or a script that starts it in the background, leaves it
+    monkeypatch.setattr(cli, "app", works)
+    cli.main()
+
+    assert reached == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("journey")
+@pytest.mark.parametrize(("number", "code"), BOTH)
+@pytest.mark.parametrize("stage", ["Reading and checking records", "Building features", "Scoring decisions"])
+def test_a_batch_that_is_stopped_leaves_nothing_where_nothing_was_scored(
+    journey: Journey, tmp_path: Path, number: signal.Signals, code: int, stage: str
+) -> None:
+    out = tmp_path / "new" / "out"
+    words = ["predict", str(journey.fresh), "--model", str(journey.trained.run_directory), "--out", str(out)]
+    line = [sys.executable, "-m", "pipeline.cli", *words]
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for said in run.stderr:
+            if said.startswith(stage):
+                run.send_signal(number)
+                break
+        rest = run.stderr.read()
+
+    assert run.returncode == code
+    assert rest.endswith(f"stopped by {number.name}\n(exit code {code})\n") and "Traceback" not in rest
+    assert ("stopped before any part stood; run it again" in rest) is (stage == "Scoring decisions")
+    assert list(tmp_path.iterdir()) == []
