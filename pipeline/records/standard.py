@@ -44,7 +44,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, table: TableSchema) -> str:
 
 
 def _finish(connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchema, lag: int) -> None:
-    """Make the typed table from its stage: visibility dates filled, text dropped."""
+    """Give the stage as the typed table: visibility dates filled, without what could not be read; nothing is copied."""
     columns = ["row_ordinal"]
     for name in table.columns:
         if name == "known_at":
@@ -57,9 +57,8 @@ def _finish(connection: duckdb.DuckDBPyConnection, stage: str, table: TableSchem
     columns += ["provenance"] if table.name == "decisions" else []
     columns += ["raw_value", "raw_unit"] if table.name == "measurements" else []
     connection.execute(
-        f"CREATE OR REPLACE TABLE {quoted(table.name)} AS SELECT {', '.join(columns)} FROM {quoted(stage)}"
+        f"CREATE OR REPLACE VIEW {quoted(table.name)} AS SELECT {', '.join(columns)} FROM {quoted(stage)}"
     )
-    connection.execute(f"DROP TABLE {quoted(stage)}")
     connection.execute(f"DROP TABLE {quoted('text_' + table.name)}")
 
 

@@ -54,7 +54,8 @@ def typed(expression: str, field: FieldSpec) -> str:
             return f"CASE WHEN regexp_full_match({expression}, '{_NUMBER}') THEN {finite} END"
         case "date":
             day = f"TRY_CAST(left({expression}, 10) AS DATE)"
-            return f"CASE WHEN regexp_full_match({expression}, '{_DATE}') THEN {day} END"
+            bare = f"length({expression}) = 10 AND CAST({day} AS VARCHAR) = {expression}"  # a third of a pattern's time
+            return f"CASE WHEN {bare} THEN {day} WHEN regexp_full_match({expression}, '{_DATE}') THEN {day} END"
         case "boolean":
             yes, no = "('true', '1', '1.0')", "('false', '0', '0.0')"
             return f"CASE WHEN lower({expression}) IN {yes} THEN true WHEN lower({expression}) IN {no} THEN false END"
