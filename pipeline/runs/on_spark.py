@@ -14,7 +14,7 @@ import shutil
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -80,6 +80,11 @@ class Divided:
     done: frozenset[int]
     memory_limit: str
 
+    @property
+    def left(self) -> int:
+        """How many parts are still to be scored."""
+        return self.parts - len(self.done)
+
 
 @dataclass(frozen=True)
 class Spark:
@@ -144,7 +149,7 @@ def started(spark: Spark) -> Iterator[Cluster]:
 
 def scored_on_spark(
     parcels: Parcels, overrides: Overrides, scoring: Scoring, watch: Watch, batch: Divided, spark: Spark
-) -> Iterator[tuple[int, Part]]:
+) -> Generator[tuple[int, Part], None, None]:
     """Yield the parts that are not done, in their order; all are counted.
 
     Parameters

@@ -7,25 +7,26 @@ not grow with their number.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.advice import Advice, Adviser, advise, configured_detail
+from pipeline.advice import Advice, advise, configured_detail
 from pipeline.errors import ModelMismatchError
 from pipeline.guardrails import Overrides
 from pipeline.prediction_rows import Detail, Extent
 from pipeline.runs.model_dir import Loaded
 from pipeline.runs.on_spark import Divided, Spark, refuse_missing, scored_on_spark
 from pipeline.runs.overriding import OverrideAccount, account_of, read_overrides
-from pipeline.runs.reading import Known, Reading, open_cohort, open_known, shard_of
+from pipeline.runs.reading import Known, Opened, Reading, build_features, open_cohort, shard_of
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.shifting import Watch, beside, read_shift, shift_of
 from pipeline.runs.spark_parts import Parcels
-from pipeline.runs.workers import Done, Scoring, Task, scored
+from pipeline.runs.workers import Done, Scoring, Task, make_ready, scored
 from pipeline.store import BatchWriter, Kind
 
 DECISIONS_PER_PART = 5000
@@ -124,41 +125,42 @@ def predict(
     """
     aside = read_overrides(overrides, loaded.setup)
     asked = detail or configured_detail(loaded.adviser)
-    about: dict[str, Any] = {
-        "model_version": loaded.adviser.model_version,
-        "ruleset_version": loaded.adviser.ruleset_version,
-        "overrides_digest": None if overrides is None else aside.digest,
-        "explain": asked.extent,
-        "top_reasons": asked.top_reasons,
-    }
+    about = _about(loaded, asked, None if overrides is None else aside.digest)
     options: dict[str, Any] = {"decisions_per_part": decisions_per_part, "kind": kind, "resume": resume}
     with BatchWriter(out, identity=about, later=_LATER, **options) as writer:
-        reading = _read(records, loaded, reporter, memory_limit, spark)
-        refuse_other_kind(reading, loaded)
-        of_records = {"records_digest": reading.records.digest, "simulated": reading.records.simulated}
+        if spark is not None:
+            refuse_missing()
+        opened = open_cohort(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
+        refuse_other_kind(opened, loaded)
+        of_records = {"records_digest": opened.records.digest, "simulated": opened.records.simulated}
         writer.learn(of_records)
+        was_finished, stood, decisions = writer.finished, writer.decisions, opened.cohort.decisions
+        parts = -(-decisions // decisions_per_part)
+        divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
+        scorers = 0 if spark is not None else min(processes or worthwhile(divided.left, cores()), divided.left)
+        if scorers > 1:
+            make_ready()  # in the background, while features are built
+        reading = _known(opened, loaded, reporter, memory_limit, spark)
         account = None
         if overrides is not None:
             account = account_of(aside, reading.of({row.decision_id for row in aside.rows}), loaded.setup)
-        parts = -(-reading.decisions // decisions_per_part)
-        was_finished, stood = writer.finished, writer.decisions
         if not was_finished:
             scoring = Scoring(loaded.directory, loaded.adviser.model_version, asked, kind)
-            divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
             watch = Watch(loaded)
             if isinstance(reading, Parcels):
                 done = scored_on_spark(reading, aside, scoring, watch, divided, spark or Spark())
             else:
-                done = _scored_here(reading, aside, scoring, watch, divided, loaded.adviser, processes)
-            _write(done, writer, reading.decisions, parts, reporter)
+                reading.hold_less()
+                done = scored(_tasks(reading, aside, divided, watch), scoring, loaded.adviser, scorers)
+            _write(done, writer, decisions, parts, reporter)
             now = watch.now(reading.people, writer.statuses, writer.abstained)
             told = {"model_version": about["model_version"], **of_records}
             writer.finish(parts, beside(shift_of(watch, now, told)))
         statuses = writer.statuses
     return Batch(
         out=out,
-        decisions=reading.decisions,
-        rows=len(loaded.setup.config.modalities) * reading.decisions,
+        decisions=decisions,
+        rows=len(loaded.setup.config.modalities) * decisions,
         parts=parts,
         statuses=statuses,
         stood=stood,
@@ -168,26 +170,32 @@ def predict(
     )
 
 
-def _scored_here(
-    reading: Reading,
-    overrides: Overrides,
-    scoring: Scoring,
-    watch: Watch,
-    divided: Divided,
-    adviser: Adviser,
-    processes: int | None,
-) -> Iterator[Done]:
-    """Yield the parts that are not done, scored on this machine, in their order."""
-    reading.hold_less()
-    left = divided.parts - len(divided.done)
-    tasks = _tasks(reading, overrides, divided.size, divided.done, watch)
-    yield from scored(tasks, scoring, adviser, min(processes or worthwhile(left, cores()), left))
+def _about(loaded: Loaded, asked: Detail, overrides_digest: str | None) -> dict[str, Any]:
+    """Return what belongs to a batch and is known before its records are read."""
+    return {
+        "model_version": loaded.adviser.model_version,
+        "ruleset_version": loaded.adviser.ruleset_version,
+        "overrides_digest": overrides_digest,
+        "explain": asked.extent,
+        "top_reasons": asked.top_reasons,
+    }
 
 
-def _write(done: Iterable[Done], writer: BatchWriter, decisions: int, parts: int, reporter: Reporter) -> None:
-    """Write parts as they come; if the run ends before the last, however it does, say how many stand."""
+def _known(
+    opened: Opened, loaded: Loaded, reporter: Reporter, memory_limit: str, spark: Spark | None
+) -> Reading | Parcels:
+    """Return what was known at each decision, or what each part on Spark takes along to find out."""
+    if spark is not None:
+        return Parcels(opened, loaded.setup)
+    return build_features(opened, loaded.setup, reporter=reporter, memory_limit=memory_limit)
+
+
+def _write(
+    done: Generator[Done, None, None], writer: BatchWriter, decisions: int, parts: int, reporter: Reporter
+) -> None:
+    """Write parts as they come; if the run ends before the last, however it does, end what scores and say how far."""
     try:
-        with reporter.stage("Scoring decisions", decisions - writer.decisions) as advance:
+        with closing(done), reporter.stage("Scoring decisions", decisions - writer.decisions) as advance:
             for number, part in done:
                 writer.write_part(number, part)
                 advance(part.decisions)
@@ -218,29 +226,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tasks(reading: Reading, overrides: Overrides, size: int, done: Collection[int], watch: Watch) -> Iterator[Task]:
+def _tasks(reading: Reading, overrides: Overrides, divided: Divided, watch: Watch) -> Iterator[Task]:
     """Yield the number and the tables of each part that is not done, read when it is asked for; all are counted."""
-    for number, start in enumerate(range(0, reading.decisions, size)):
-        if number in done:
-            watch.see(reading.features(start, start + size))
+    for number in range(divided.parts):
+        start, stop = number * divided.size, (number + 1) * divided.size
+        if number in divided.done:
+            watch.see(reading.features(start, stop))
             continue
-        known = reading.part(start, start + size)
+        known = reading.part(start, stop)
         watch.see(known.features)
         yield number, shard_of(known, known.features, overrides)
 
 
-def _read(
-    records: Path, loaded: Loaded, reporter: Reporter, memory_limit: str, spark: Spark | None
-) -> Reading | Parcels:
-    """Return the records with what was known at each decision, or with what each part on Spark takes along."""
-    if spark is None:
-        return open_known(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
-    refuse_missing()
-    opened = open_cohort(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
-    return Parcels(opened, loaded.setup)
-
-
-def refuse_other_kind(reading: Reading | Parcels, loaded: Loaded, command: str = "predict") -> None:
+def refuse_other_kind(reading: Reading | Opened, loaded: Loaded, command: str = "predict") -> None:
     """Refuse simulated records for a model of real ones, or the other way round, with a ModelMismatchError."""
     if reading.records.simulated != bool(loaded.about["simulated"]):
         kinds = {True: "simulated", False: "real"}

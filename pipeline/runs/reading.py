@@ -205,8 +205,7 @@ def open_known(
         If the memory limit cannot be read, or is too little.
     """
     opened = open_cohort(records, setup, training=training, reporter=reporter, memory_limit=memory_limit)
-    with reporter.stage("Building features as of each decision date"), within(memory_limit):
-        return known_of(opened, setup)
+    return build_features(opened, setup, reporter=reporter, memory_limit=memory_limit)
 
 
 def open_cohort(
@@ -232,6 +231,12 @@ def open_cohort(
             "records tells which and why"
         )
     return Opened(connection, report, cohort)
+
+
+def build_features(opened: Opened, setup: Setup, *, reporter: Reporter, memory_limit: str | None = None) -> Reading:
+    """Return what was known at each decision of opened records; arguments and errors as of `open_known`."""
+    with reporter.stage("Building features as of each decision date"), within(memory_limit):
+        return known_of(opened, setup)
 
 
 def known_of(opened: Opened, setup: Setup) -> Reading:

@@ -7,9 +7,9 @@ are workers and two more; a worker whose parent is gone reads the end of its pip
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -67,7 +67,7 @@ class Scoring:
         return part_of(score(adviser, shard, self.detail), self.kind)
 
 
-def scored(tasks: Iterable[Task], scoring: Scoring, adviser: Adviser, processes: int) -> Iterator[Done]:
+def scored(tasks: Iterable[Task], scoring: Scoring, adviser: Adviser, processes: int) -> Generator[Done, None, None]:
     """Yield the parts of numbered shards, in their order.
 
     Parameters
@@ -95,6 +95,21 @@ def scored(tasks: Iterable[Task], scoring: Scoring, adviser: Adviser, processes:
     with threadpool_limits(limits=1):
         for number, shard in tasks:
             yield number, scoring.part(adviser, shard)
+
+
+def make_ready() -> None:
+    """Begin in the background what every worker starts from: a fresh interpreter that reads the program once.
+
+    It never hears Ctrl-C, which a terminal sends to all: half imported, it would answer with a traceback. It ends with
+    this process.
+    """
+    get_context("forkserver").set_forkserver_preload([__name__])
+    resource_tracker.ensure_running()  # which forkserver asks for too, and which unblocks what is blocked here
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def work(connection: Connection, scoring: Scoring) -> None:
@@ -145,12 +160,9 @@ def _by_workers(tasks: Iterator[Task], scoring: Scoring, processes: int) -> Iter
 
 
 def _started(scoring: Scoring, processes: int) -> dict[Any, BaseProcess]:
-    """Return processes by the pipe to each; nothing of this one, locks included, is inherited.
-
-    They are forked from a fresh interpreter that has read the program once, which is most of what a start costs.
-    """
+    """Return processes by the pipe to each; nothing of this one, locks included, is inherited."""
+    make_ready()
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     workers: dict[Any, BaseProcess] = {}
     for _ in range(processes):
         here, there = context.Pipe()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,51 @@ def test_how_many_score_is_as_asked_or_as_pays(
     assert told == [expected]
 
 
+@pytest.mark.parametrize(("asked", "ready"), [(1, []), (2, ["ready"])])
+def test_what_workers_start_from_is_begun_before_features_are_built_and_only_for_several(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int, ready: list[str]
+) -> None:
+    told: list[str] = []
+    build = predicting.build_features
+
+    def built(*given: Any, **named: Any) -> Any:
+        told.append("features")
+        return build(*given, **named)
+
+    monkeypatch.setattr(predicting, "make_ready", lambda: told.append("ready"))
+    monkeypatch.setattr(predicting, "build_features", built)
+    monkeypatch.setattr(predicting, "scored", lambda *given: workers.scored(*given[:3], 1))
+    scored(tmp_path / "out", processes=asked)
+
+    assert told == [*ready, "features"]
+
+
+INTERRUPTED = """
+import os, signal, time
+from multiprocessing import forkserver
+from pipeline.runs.workers import make_ready
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, lambda *_: None)
+    os.setpgid(0, 0)
+    make_ready()
+    os.killpg(0, signal.SIGINT)  # as a terminal does on Ctrl-C
+    print("heard" if not signal.pthread_sigmask(signal.SIG_BLOCK, set()) else "deaf")
+    time.sleep(0.5)
+    print(os.waitpid(forkserver._forkserver._forkserver_pid, os.WNOHANG))
+"""
+
+
+@pytest.mark.slow
+def test_what_workers_start_from_lives_through_an_interrupt_that_all_hear(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(script)]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+
+    assert (done.stdout.splitlines(), done.stderr) == (["heard", "(0, 0)"], "")
+
+
 WORKER = """
 import sys
 from pathlib import Path
@@ -166,6 +211,21 @@ def test_a_worker_that_dies_is_told_and_the_batch_goes_on(
     scored(tmp_path / "out", resume=True)
     scored(tmp_path / "whole")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_run_that_fails_elsewhere(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_given: Any) -> None:
+        assert len(active_children()) == 2
+        raise PipelineError("the disk is full")
+
+    monkeypatch.setattr("pipeline.store.batch.BatchWriter.write_part", full)
+    with pytest.raises(PipelineError, match="the disk is full") as kept:
+        scored(tmp_path / "out", processes=2)
+
+    assert (active_children(), kept.tb is not None) == ([], True)  # with all that the failure holds still there
 
 
 class Listening(Quiet):

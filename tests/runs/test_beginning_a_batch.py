@@ -15,6 +15,7 @@ from rich.console import Console
 from pipeline.errors import ConfigError, LockedError, ModelMismatchError, PipelineError, SchemaError
 from pipeline.prediction_rows import Detail
 from pipeline.runs import predict as predicting
+from pipeline.runs import workers
 from pipeline.runs.model_dir import Loaded
 from pipeline.runs.predict import Batch, predict
 from pipeline.runs.reporting import Quiet
@@ -64,12 +65,12 @@ def test_a_batch_is_locked_while_its_records_are_read(
 ) -> None:
     out = tmp_path / "out"
 
-    def reads(*_given: Any) -> Any:
+    def reads(*_given: Any, **_named: Any) -> Any:
         with pytest.raises(LockedError):
             scored(out, records=NOWHERE)
         raise ConfigError("read")
 
-    monkeypatch.setattr(predicting, "_read", reads)
+    monkeypatch.setattr(predicting, "open_cohort", reads)
     with pytest.raises(ConfigError, match="read"):
         scored(out)
 
@@ -140,7 +141,7 @@ def test_changed_records_are_refused_before_scoring(
     (changed / "manifest.json").unlink()
     measurements = pd.read_parquet(changed / "measurements.parquet")
     measurements.iloc[:-1].to_parquet(changed / "measurements.parquet")
-    monkeypatch.setattr(predicting, "_scored_here", _must_not_score)
+    monkeypatch.setattr(predicting, "scored", _must_not_score)
 
     with pytest.raises(ModelMismatchError, match="records_digest changed since its first part was written"):
         scored(tmp_path / "out", records=changed, resume=True)
@@ -168,7 +169,7 @@ def test_of_a_finished_batch_it_is_said_that_nothing_was_scored(
 ) -> None:
     first = scored(tmp_path / "out")
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(predicting, "_scored_here", _must_not_score)
+    monkeypatch.setattr(predicting, "scored", _must_not_score)
     again = scored(tmp_path / "out", resume=True)
     said = "nothing was scored: the batch stood finished, of the same records, its parts as they were written"
 
@@ -196,13 +197,12 @@ def _must_not_score(*_given: Any) -> Any:
 
 def _interrupted(scored: Scored, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a batch of which one part of three stands."""
-    scored_here = predicting._scored_here
 
     def one(*given: Any) -> Any:
-        yield next(scored_here(*given))
+        yield next(workers.scored(*given))
         raise PipelineError("interrupted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(predicting, "_scored_here", one)
+        patched.setattr(predicting, "scored", one)
         with pytest.raises(PipelineError, match="interrupted"):
             scored(out)
