@@ -27,6 +27,8 @@ EPILOG = (
     "130 interrupted (Ctrl-C), 143 terminated, 1 the disk failed (one sentence) or a bug (a traceback)."
 )
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 app = typer.Typer(
     name="mmrank",
     help="Rank treatment modalities for relapsed multiple myeloma from an institution's own records; explain the "
@@ -80,17 +82,20 @@ def main() -> None:
     """Run the command line; known problems end in one message and their exit code, bugs keep their traceback.
 
     SIGTERM, by which schedulers and containers end a program, is taken as Ctrl-C is: what runs gives back its locks,
-    removes what it laid aside and says how far it came.
+    removes what it laid aside and says how far it came. A second signal does not hurry it; SIGKILL does, and the next
+    start then tidies up.
     """
     told: list[signal.Signals] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         told.append(signal.Signals(number))
+        for one in _ENDING:  # a second one would break into the tidying up
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs of a script leave it
-            signal.signal(number, stop)
+    for one in _ENDING:
+        if signal.getsignal(one) is not signal.SIG_IGN:  # as nohup and background jobs of a script leave it
+            signal.signal(one, stop)
     try:
         app()
     except PipelineError as problem:

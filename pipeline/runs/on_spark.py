@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -56,6 +59,7 @@ _OURS = {
 }
 """Where the institution's own settings say nothing: no open page, no patient's row in the clear in temporary files."""
 _ALONE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _VERIFIED = Verified()
 Answer = tuple[int, Part, dict[str, Any] | None]
 
@@ -136,15 +140,17 @@ def started(spark: Spark) -> Iterator[Cluster]:
         If Spark does not start.
     """
     with private_log("mmrank-spark-") as log, _quiet():
-        with _told("Spark did not start", log):
-            gateway = _gateway(log)
+        gateway = None
         try:
             with _told("Spark did not start", log):
+                with _undisturbed():
+                    gateway = _gateway(log)
                 session = _session(spark, gateway)
                 at_once = spark.at_once or int(session.sparkContext.defaultParallelism)
             yield Cluster(session, at_once, log)
         finally:
-            _end(gateway)
+            if gateway is not None:
+                _end(gateway)
 
 
 def scored_on_spark(
@@ -279,7 +285,35 @@ def _session(spark: Spark, gateway: Any) -> Any:
     alone = _ALONE if str(settings.get("spark.master")).startswith("local") else {}
     for name, value in (_OURS | alone).items():
         settings.setIfMissing(name, value)
-    return SparkSession(SparkContext(conf=settings, gateway=gateway))
+    with _own_handlers():
+        return SparkSession(SparkContext(conf=settings, gateway=gateway))
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep what this program does on a signal: Spark would hear Ctrl-C by a handler of its own, nohup or not."""
+    kept = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in kept.items():
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as it is once one of them was heard
+                    signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hear of signals only once the block is over: a process that is being started would be lost and live on."""
+    came: list[int] = []
+    with _own_handlers():
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, lambda heard, _frame: came.append(heard))
+        yield
+    for heard in came[:1]:
+        signal.raise_signal(heard)
 
 
 def _end(gateway: Any) -> None:
@@ -333,7 +367,12 @@ def _told(what: str, log: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Spark warns of off the screen: that its pandas functions, which are not used, are new to pandas 3."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Keep off the screen Spark's warnings of pandas 3, and py4j's tracebacks of what is told in our own words."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

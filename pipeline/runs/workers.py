@@ -127,7 +127,7 @@ def work(connection: Connection, scoring: Scoring) -> None:
                 connection.send((number, scoring.part(adviser, shard)))
     except PipelineError as problem:
         connection.send(problem)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, OSError):  # the parent is gone, perhaps in the middle of a message
         return
 
 
@@ -176,7 +176,7 @@ def _started(scoring: Scoring, processes: int) -> dict[Any, BaseProcess]:
 def _send(connection: Connection, task: Task, workers: dict[Any, BaseProcess]) -> None:
     try:
         connection.send(task)
-    except (BrokenPipeError, ConnectionResetError):
+    except OSError:
         _received(connection, workers)
 
 
@@ -184,7 +184,7 @@ def _received(connection: Any, workers: dict[Any, BaseProcess]) -> Done:
     """Return what a worker sends; raise what it raised."""
     try:
         told: Done | PipelineError = connection.recv()
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # an end in the middle of a message is an OSError
         process = workers[connection]
         process.join(PATIENCE_SECONDS)
         raise PipelineError(

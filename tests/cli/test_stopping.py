@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +59,28 @@ def test_a_signal_ends_in_its_code_and_one_line(
     assert capsys.readouterr().err == f"stopped by {number.name}\n(exit code {code})\n"
 
 
+def test_a_second_signal_does_not_break_into_the_tidying_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tidied: list[int] = []
+
+    def tidies() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.raise_signal(number)
+            tidied.append(1)
+            sys.exit(130)
+
+    monkeypatch.setattr(cli, "app", tidies)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert (ended.value.code, tidied) == (143, [1])
+    assert capsys.readouterr().err == "stopped by SIGTERM\n(exit code 143)\n"
+
+
 def test_without_a_signal_a_bug_keeps_its_traceback_and_usage_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     def bug() -> None:
         raise RuntimeError("a bug")
@@ -106,3 +130,34 @@ def test_a_batch_that_is_stopped_leaves_nothing_where_nothing_was_scored(
     assert rest.endswith(f"stopped by {number.name}\n(exit code {code})\n") and "Traceback" not in rest
     assert ("stopped before any part stood; run it again" in rest) is (stage == "Scoring decisions")
     assert list(tmp_path.iterdir()) == []
+
+
+SMALL_PARTS = """
+import sys
+from pipeline import cli
+from pipeline.runs import predict
+if __name__ == "__main__":
+    predict.predict.__kwdefaults__["decisions_per_part"] = 10
+    cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("journey")
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 3.0])
+def test_ctrl_c_that_workers_hear_too_is_told_once(journey: Journey, tmp_path: Path, seconds: float) -> None:
+    script = tmp_path / "small.py"
+    script.write_text(SMALL_PARTS)
+    words = ["predict", str(journey.fresh), "--model", str(journey.trained.run_directory), "--out", str(tmp_path / "o")]
+    line = [sys.executable, str(script), *words, "--processes", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        assert run.stderr is not None
+        while not run.stderr.readline().startswith("Scoring decisions"):
+            pass
+        time.sleep(seconds)
+        os.killpg(run.pid, signal.SIGINT)
+        rest = run.stderr.read().splitlines()
+
+    assert run.returncode == 130
+    assert rest[0].startswith("stopped") and rest[1:] == ["stopped by SIGINT", "(exit code 130)"]

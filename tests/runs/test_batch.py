@@ -213,6 +213,49 @@ def test_a_worker_that_dies_is_told_and_the_batch_goes_on(
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
+def cut(connection: Any) -> None:
+    """Send half of a message, and end as the kernel ends a process that takes too much memory."""
+    os.write(connection.fileno(), (5_000_000).to_bytes(4, "big") + b"half")
+    signal.raise_signal(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_it_hands_over_a_part_is_told(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = get_context("spawn")
+
+    def dying(_scoring: Scoring, processes: int) -> dict[Any, Any]:
+        started = {}
+        for _ in range(processes):
+            here, there = context.Pipe()
+            process = context.Process(target=cut, args=(there,))
+            process.start()
+            there.close()
+            started[here] = process
+        return started
+
+    monkeypatch.setattr(workers, "_started", dying)
+    with pytest.raises(PipelineError, match=r"ended early .signal SIGKILL.*--resume"):
+        scored(tmp_path / "out", processes=2)
+
+
+class Severed:
+    """A pipe whose other end is gone in the middle of a message."""
+
+    def recv(self) -> None:
+        raise OSError("got end of file during message")
+
+
+def test_a_worker_leaves_quietly_when_its_parent_dies_in_the_middle_of_a_shard(journey: Journey) -> None:
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        version = journey.loaded.adviser.model_version
+        workers.work(Severed(), Scoring(journey.loaded.directory, version, Detail("all", 3), "parquet"))  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 @pytest.mark.slow
 def test_workers_end_with_a_run_that_fails_elsewhere(
     scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

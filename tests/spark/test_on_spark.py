@@ -118,6 +118,38 @@ def test_a_batch_without_tables_is_gone_on_with_by_the_other_engine(
     assert files(out) == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.8, 4.0])
+def test_a_signal_while_spark_starts_leaves_no_java_and_no_traceback(
+    journey: Journey, cluster_master: str, tmp_path: Path, seconds: float
+) -> None:
+    words = ["predict", str(journey.fresh), "--model", str(journey.trained.run_directory), "--out", str(tmp_path / "o")]
+    line = [sys.executable, "-m", "pipeline.cli", *words, "--engine", "spark", "--master", "local[1]"]
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        assert run.stderr is not None
+        while not run.stderr.readline().startswith("Scoring decisions"):
+            pass
+        time.sleep(seconds)
+        run.send_signal(signal.SIGTERM)
+        rest = run.stderr.read().splitlines()
+    for _ in range(100):  # what Java had started ends a little after it
+        left = [path for path in Path("/proc").glob("[0-9]*/stat") if _session_of(path) == run.pid]
+        if not left:
+            break
+        time.sleep(0.1)
+
+    assert (run.returncode, left) == (143, [])
+    assert rest == ["stopped before any part stood; run it again", "stopped by SIGTERM", "(exit code 143)"]
+
+
+def _session_of(stat: Path) -> int:
+    """Return the session of a process, 0 where it is gone."""
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return 0
+
+
 _DRIVER = """
 import sys
 from pathlib import Path
