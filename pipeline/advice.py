@@ -162,6 +162,9 @@ def circumstances(adviser: Adviser, shard: Shard, verdicts: Verdicts) -> Circums
 def score(adviser: Adviser, shard: Shard, detail: Detail) -> pa.Table:
     """Return the prediction rows of a shard; the same rows whatever the shard they come in.
 
+    Ends of intervals and support may differ in the last digits between shards of other sizes (within 1e-12), since
+    numpy sums matrix products in an order that hangs on the number of rows.
+
     Parameters
     ----------
     adviser : Adviser

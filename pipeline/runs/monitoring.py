@@ -73,8 +73,10 @@ def monitor(
     SchemaError
         If the records break their contract.
     ConfigError
-        If the first day is no day.
+        If the first day is no day, or the page is to have the name of the summary beside it.
     """
+    if out.suffix == ".json":
+        raise ConfigError(f"{out}: got a name for JSON, wanted one for the page, such as {out.with_suffix('.html')}.")
     watch = Watch(loaded)
     if watch.profile is None:
         raise ModelMismatchError(

@@ -25,12 +25,12 @@ from pipeline.runs.overriding import OverrideAccount, account_of, read_overrides
 from pipeline.runs.reading import Known, Opened, Reading, build_features, open_cohort, shard_of
 from pipeline.runs.reporting import Reporter
 from pipeline.runs.shifting import Watch, beside, read_shift, shift_of
-from pipeline.runs.spark_parts import Parcels
+from pipeline.runs.spark_parts import Parcels, versions
 from pipeline.runs.workers import Done, Scoring, Task, make_ready, scored
-from pipeline.store import BatchWriter, Kind
+from pipeline.store import BatchWriter, Kind, within
 
 DECISIONS_PER_PART = 5000
-_LATER = ("records_digest", "simulated")
+_LATER = ("records_digest", "simulated", "calendar")
 """What belongs to a batch and is known only once the records are read."""
 MEMORY_LIMIT = "512MB"
 PARTS_PER_PROCESS = 3
@@ -98,8 +98,8 @@ def predict(
     overrides : path or None
         File of rules that clinicians set aside, checked whole before anything is scored.
     resume : bool
-        Continue an interrupted batch of the same records, model, rules, overrides and options; of a finished one,
-        check that it is what these would write.
+        Continue an interrupted batch of the same records, model, rules, overrides, options and versions of what
+        computes; of a finished one, check that it is of these and as it was written.
     decisions_per_part : int
         Decisions per part file, in decision_id order; part of the batch's identity.
     detail : Detail or None
@@ -127,13 +127,13 @@ def predict(
     asked = detail or configured_detail(loaded.adviser)
     about = _about(loaded, asked, None if overrides is None else aside.digest)
     options: dict[str, Any] = {"decisions_per_part": decisions_per_part, "kind": kind, "resume": resume}
-    with BatchWriter(out, identity=about, later=_LATER, **options) as writer:
+    with BatchWriter(out, identity=about, later=_LATER, **options) as writer, within(memory_limit):
         if spark is not None:
             refuse_missing()
         opened = open_cohort(records, loaded.setup, training=False, reporter=reporter, memory_limit=memory_limit)
         refuse_other_kind(opened, loaded)
         of_records = {"records_digest": opened.records.digest, "simulated": opened.records.simulated}
-        writer.learn(of_records)
+        writer.learn({**of_records, "calendar": opened.records.calendar})
         was_finished, stood, decisions = writer.finished, writer.decisions, opened.cohort.decisions
         parts = -(-decisions // decisions_per_part)
         divided = Divided(decisions_per_part, parts, writer.done_parts, memory_limit)
@@ -178,6 +178,7 @@ def _about(loaded: Loaded, asked: Detail, overrides_digest: str | None) -> dict[
         "overrides_digest": overrides_digest,
         "explain": asked.extent,
         "top_reasons": asked.top_reasons,
+        "versions": versions(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,13 @@ def read_shift(out: Path) -> dict[str, Any]:
     Raises
     ------
     SchemaError
-        If it is gone.
+        If it is gone or damaged.
     """
-    found: dict[str, Any] = json.loads(read_text(out / SUMMARY, SchemaError))
-    return found
+    with suppress(ValueError):
+        found = json.loads(read_text(out / SUMMARY, SchemaError))
+        if isinstance(found, dict):
+            return found
+    raise SchemaError(f"{out / SUMMARY}: damaged. Score into another folder.")
 
 
 def beside(found: Mapping[str, Any]) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ from pipeline.runs.reading import Known, Opened, known_of, shard_of
 from pipeline.runs.setup import Setup
 from pipeline.runs.shifting import Watch
 from pipeline.runs.workers import Scoring
+from pipeline.store import within
 from pipeline.store.travel import packed, unpacked_model, unpacked_tables
 
 _BY_PATIENT = ("patients", "lines", "drugs", "measurements", "findings")
@@ -172,7 +173,7 @@ def scored_parcel(row: Mapping[str, Any], order: Order, loaded: Loaded) -> tuple
     loaded : Loaded
     """
     pa.set_cpu_count(1)
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), within(order.memory_limit):
         known = _known({name: row[name] for name in TABLES}, loaded.setup, order.records, order.memory_limit)
         overrides = Overrides(tuple(Override(**told) for told in json.loads(row["overrides"])))
         part = order.scoring.part(loaded.adviser, shard_of(known, known.features, overrides))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.store.batch import BatchWriter, staging_of
+from pipeline.store.batch import BatchWriter
 from pipeline.store.batch_in import batch_identity, read_predictions
+from pipeline.store.batch_place import staging_of
 from pipeline.store.files import (
     canonical_json,
     declared_folder,

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import stat
 from collections import Counter
 from collections.abc import Collection, Mapping
 from itertools import pairwise
@@ -22,6 +20,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, ModelMismatchError, PipelineError, SchemaError
 from pipeline.store.batch_in import FORMAT, MANIFEST, PART, SUCCESS, document_of, manifest_of
+from pipeline.store.batch_place import close_alike, emptied, refuse_what_stays, staging_of
 from pipeline.store.files import (
     canonical_json,
     file_sha256,
@@ -40,12 +39,6 @@ LOCK, PROGRESS, WHOLE = "_lock", "progress.json", "whole"
 BESIDE = ("_shift.json", "_shift.html")
 """What may be written beside the parts; pandas and pyarrow skip names that begin with an underscore."""
 MOST_PARTS = 100_000
-
-
-def staging_of(out: str | Path) -> Path:
-    """Return the folder in which the batch of a place is made: hidden, beside it, on the same file system."""
-    home = Path(os.path.realpath(out))
-    return home.with_name(f".{home.name}.unfinished")
 
 
 class BatchWriter:
@@ -103,7 +96,7 @@ class BatchWriter:
             raise ConfigError(f"decisions per part: got {decisions_per_part}, wanted at least 1.")
         self._out = folder_to_write(out)
         self._home = Path(os.path.realpath(out))
-        _refuse_what_stays(self._out, self._home)
+        refuse_what_stays(self._out, self._home)
         self._staging = staging_of(out)
         self._whole = self._staging / WHOLE
         self._kind = kind
@@ -241,18 +234,23 @@ class BatchWriter:
         self._check_order()
         if strangers := sorted(set(beside or {}) - set(BESIDE)):
             raise ValueError(f"batch: {', '.join(strangers)}: wanted only {', '.join(BESIDE)} beside the parts")
+        self._refuse_lost()
+        noted = {}
         for name, bytes_beside in sorted((beside or {}).items()):
             write_bytes(self._whole / name, bytes_beside)
+            noted[name] = {"bytes": len(bytes_beside), "sha256": sha256(bytes_beside)}
         # The first and last decision of a part are noted while it matters; the manifest holds no identifier.
         parts_told = {name: {key: part[key] for key in part if key != "ends"} for name, part in self._parts.items()}
-        manifest = {"format": FORMAT, "identity": self._identity, "parts": parts_told, **self._totals()}
+        manifest = {
+            "format": FORMAT, "identity": self._identity, "parts": parts_told, "beside": noted, **self._totals(),
+        }  # fmt: skip
         content = write_json(self._whole / MANIFEST, manifest)
         write_bytes(self._whole / SUCCESS, f"{sha256(content)}\n".encode())
         with reported_by(self._out):
             self._whole.replace(self._home)
             flush_folder(self._home.parent)
         self.finished = True
-        _empty(self._staging, but=LOCK)
+        emptied(self._staging, but=LOCK)
         return self._out
 
     def close(self) -> None:
@@ -282,7 +280,7 @@ class BatchWriter:
                 "Choose another folder."
             )
         if published and not self._whole.exists():  # nothing else than a run killed right after its rename leaves this
-            _empty(self._staging, but=LOCK)
+            emptied(self._staging, but=LOCK)
         begun = (self._staging / PROGRESS).exists()
         if published and not resume:
             raise ConfigError(f"{self._out}: holds a finished batch. Choose another folder, or check it with --resume.")
@@ -297,6 +295,9 @@ class BatchWriter:
             return
         if begun:
             self._adopt(document_of(self._staging / PROGRESS), self._whole)
+        if self._home.is_dir() and not os.access(self._home, os.W_OK):
+            raise ConfigError(f"{self._out}: got a folder that may not be written. Choose another.")
+        close_alike(self._staging, self._home, self._out)
         with reported_by(self._out):
             for entry in self._whole.iterdir() if self._whole.is_dir() else ():
                 if entry.name not in self._parts:
@@ -307,12 +308,16 @@ class BatchWriter:
         self._before = found["identity"]
         self._refuse_changes()
         for name, noted in found["parts"].items():
-            if (place / name).is_file() and file_sha256(place / name) == noted["sha256"]:
+            if _is_as_noted(place / name, noted):
                 self._parts[name] = noted
-        damaged = sorted(found["parts"].keys() - self._parts.keys())
-        if damaged and place == self._home:
+        if place != self._home:
+            return
+        beside = found.get("beside", {})
+        files = {*found["parts"], *beside}
+        whole = {*self._parts, *(name for name, noted in beside.items() if _is_as_noted(place / name, noted))}
+        if damaged := sorted(files - whole):
             raise SchemaError(
-                f"{self._out}: finished, but {', '.join(damaged[:5])} of {len(found['parts'])} parts "
+                f"{self._out}: finished, but {', '.join(damaged[:5])} of {len(files)} files "
                 f"{'is' if len(damaged) == 1 else 'are'} not as written. Score into another folder."
             )
 
@@ -330,12 +335,17 @@ class BatchWriter:
     def _make_place(self) -> None:
         """Make the folder that becomes the batch, no more open to others than an empty one that waits in its place."""
         make_folder(self._whole)
-        if self._home.is_dir():
-            with reported_by(self._out):
-                waiting = self._home.stat()
-                for place in (self._staging, self._whole):
-                    os.chown(place, -1, waiting.st_gid)
-                    place.chmod(stat.S_IMODE(waiting.st_mode))
+        close_alike(self._whole, self._home, self._out)
+
+    def _refuse_lost(self) -> None:
+        """Refuse to publish where a part has gone or changed its size since it was written."""
+        there = {entry.name: entry.stat().st_size for entry in self._whole.iterdir()}
+        lost = sorted(name for name, noted in self._parts.items() if there.get(name) != noted["bytes"])
+        if lost:
+            raise PipelineError(
+                f"{self._whole}: {', '.join(lost[:5])} {'is' if len(lost) == 1 else 'are'} no longer as written. "
+                "Keep others out of that folder, then go on with --resume."
+            )
 
     def _note_progress(self) -> None:
         progress = {"format": FORMAT, "identity": self._identity, "parts": self._parts}
@@ -354,20 +364,5 @@ class BatchWriter:
                 )
 
 
-def _refuse_what_stays(out: Path, home: Path) -> None:
-    """Refuse a folder that cannot be replaced by a rename."""
-    if home.is_mount() or home == Path(os.path.realpath(".")):
-        place = "a mount point" if home.is_mount() else "the folder that this runs in"
-        raise ConfigError(
-            f"{out}: got {place}, wanted a folder that a finished batch can replace. Add a name below it."
-        )
-
-
-def _empty(folder: Path, but: str) -> None:
-    """Remove what stands in a folder but for one file, as far as the disk lets it."""
-    with contextlib.suppress(OSError):
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != but:
-                entry.unlink()
+def _is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
+    return path.is_file() and file_sha256(path) == noted["sha256"]

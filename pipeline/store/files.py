@@ -268,7 +268,12 @@ def make_folder(folder: Path) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Flush a folder, so that the names in it survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    flush(folder, os.O_DIRECTORY)
+
+
+def flush(path: Path, kind: int = 0) -> None:
+    """Flush what was written at a path; `kind` is a flag that opening it must have."""
+    handle = os.open(path, os.O_RDONLY | kind)
     try:
         os.fsync(handle)
     finally:

@@ -65,9 +65,9 @@ def acquire(path: Path, *, of: Path | None = None, wait_seconds: float = 0.0) ->
     LockedError
         If another holder keeps it for longer than `wait_seconds`.
     """
-    make_folder(path.parent)
     deadline = time.monotonic() + wait_seconds
     while True:
+        make_folder(path.parent)  # each time: its last holder may have removed it
         handle = _try_lock(path)
         if handle is not None:
             _held.add(handle)

@@ -75,8 +75,7 @@ def private_database(memory_limit: str | None = None, threads: int | None = None
     if threads is not None and threads < 1:
         raise ConfigError(f"records: got {threads} threads, wanted at least one.")
     remove_folders_of_the_dead()
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
-    owner = acquire(folder / _OWNER)
+    folder, owner = _own_folder()
     settings: dict[str, Any] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -133,6 +132,14 @@ def _no_room(memory_limit: str | None) -> str:
     else:
         said, more = f"--memory {memory_limit} did not suffice for the records", "Give more, such as --memory 2GB"
     return f"{said}. {more}; if the disk is full, name a temporary folder (TMPDIR) that can be written and has room."
+
+
+def _own_folder() -> tuple[Path, int]:
+    """Return a new private folder and its lock; one that another start took for a dead process's is left to that."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+        with contextlib.suppress(LockedError):
+            return folder, acquire(folder / _OWNER)
 
 
 def remove_folders_of_the_dead() -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.store.csv_cells import csv_bytes
-from pipeline.store.files import file_to_write, flush_folder, make_folder, read_bytes, reported_by, write_bytes
+from pipeline.store.files import file_to_write, flush, flush_folder, make_folder, read_bytes, reported_by, write_bytes
 from pipeline.store.model_files import MANIFEST, read_model
 from pipeline.store.private_database import private_database
 
@@ -149,5 +149,6 @@ def write_table(path: str | Path, tables: Iterable[pa.Table]) -> None:
             if writer is not None:
                 writer.close()
         if whole.exists():
+            flush(whole)
             whole.replace(target)
         flush_folder(target.parent)

@@ -67,11 +67,15 @@ def test_parts_and_named_decisions_are_read_as_the_whole_is(journey: Journey) ->
 
 
 def test_parts_of_any_size_hold_the_same_rows(scored: Scored, tmp_path: Path) -> None:
-    for size in (7, 60):
+    for size in (1, 7, 60):
         scored(tmp_path / f"by{size}", decisions_per_part=size)
-    first, second = (read_predictions(tmp_path / f"by{size}") for size in (7, 60))
+    by = {size: read_predictions(tmp_path / f"by{size}") for size in (1, 7, 60)}
+    # numpy adds up a matrix product in another order for another number of rows.
+    rounded = ["suitability_low", "suitability_high", "support"]
 
-    pd.testing.assert_frame_equal(first, second)
+    for size in (1, 7):
+        assert by[size].drop(columns=rounded).to_json() == by[60].drop(columns=rounded).to_json()
+        np.testing.assert_allclose(by[size][rounded].to_numpy(), by[60][rounded].to_numpy(), rtol=1e-12)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from pipeline.runs.model_dir import Loaded
 from pipeline.runs.predict import Batch, predict
 from pipeline.runs.reporting import Quiet
 from pipeline.runs.screen import batch_shown
-from pipeline.store.batch import LOCK, staging_of
+from pipeline.runs.setup import with_source
+from pipeline.runs.spark_parts import versions
+from pipeline.store.batch import LOCK
+from pipeline.store.batch_place import staging_of
 from pipeline.store.locks import locked
-from tests.conftest import Journey
+from tests.conftest import ROOT, Journey
 
 pytestmark = pytest.mark.xdist_group("journey")
 NOWHERE = Path("no-such-records")
@@ -119,8 +123,6 @@ def test_changed_options_are_refused_before_reading(
 
 
 def test_another_model_is_refused_before_reading(scored: Scored, journey: Journey, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     scored(tmp_path / "out")
     other = replace(journey.loaded, adviser=replace(journey.loaded.adviser, model_version="0" * 16))
 
@@ -147,6 +149,47 @@ def test_changed_records_are_refused_before_scoring(
         scored(tmp_path / "out", records=changed, resume=True)
     shutil.rmtree(changed)
     assert contents(tmp_path) == before
+
+
+def test_records_read_as_another_calendar_are_refused_before_scoring(
+    scored: Scored, journey: Journey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupted(scored, tmp_path / "out", monkeypatch)
+    source = tmp_path / "days.yaml"
+    contract = (ROOT / "configs" / "sources" / "contract.yaml").read_text()
+    source.write_text(contract.replace("calendar: true", "calendar: false"))
+    days = replace(journey.loaded, setup=with_source(journey.loaded.setup, source))
+    monkeypatch.setattr(predicting, "scored", _must_not_score)
+
+    # Whether rules are held to the day they came into force hangs on it.
+    with pytest.raises(ModelMismatchError, match="calendar changed since its first part was written"):
+        scored(tmp_path / "out", loaded=days, resume=True)
+
+
+def test_other_versions_of_what_computes_are_refused_before_reading(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupted(scored, tmp_path / "out", monkeypatch)
+    monkeypatch.setattr(predicting, "versions", lambda: {**versions(), "lightgbm": "0.0.1"})
+
+    with pytest.raises(ModelMismatchError, match=": versions changed since its first part was written"):
+        scored(tmp_path / "out", records=NOWHERE, resume=True)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("name", ["_shift.json", "_shift.html"])
+@pytest.mark.parametrize("damage", [_cut, Path.unlink], ids=["cut", "gone"])
+def test_a_damaged_summary_beside_a_finished_batch_is_told(
+    scored: Scored, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    scored(tmp_path / "out")
+    damage(tmp_path / "out" / name)
+
+    with pytest.raises(SchemaError, match=f"finished, but {name} of 5 files is not as written"):  # 3 parts, 2 beside
+        scored(tmp_path / "out", records=NOWHERE, resume=True)
 
 
 def test_records_that_cannot_be_read_leave_no_folder(scored: Scored, tmp_path: Path) -> None:

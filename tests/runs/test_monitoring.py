@@ -155,6 +155,11 @@ def test_outcomes_that_are_worse_than_predicted_end_a_strict_run_with_15(journey
     assert "outcomes happen more or less often than was predicted (S08)" in done.output
 
 
+def test_a_page_does_not_take_the_name_of_the_summary_beside_it(journey: Journey, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"m\.json: got a name for JSON, wanted one for the page, such as .*m\.html"):
+        monitor(tmp_path / "no-records", journey.loaded, tmp_path / "m.json", Quiet())
+
+
 @pytest.mark.parametrize(
     ("since", "error", "said"),
     [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +30,10 @@ from pipeline.store import (
     shipped,
     staging_of,
 )
+from tests.conftest import ROOT
 from tests.store.conftest import SECRET, Make, part, rows_of
 
+NOBODY = 65534
 IDENTITY = {"model": "m1", "rules": "r1", "records": "d1", "options": {"top_reasons": 5}}
 PARTS = (("d1", "d2"), ("d3", "d4"), ("d5",))
 
@@ -340,7 +345,7 @@ def test_a_part_damaged_after_the_batch_was_finished_is_named(tmp_path: Path, pr
     damaged = tmp_path / "out" / "part-00001.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1])
 
-    with pytest.raises(SchemaError, match=r"part-00001\.parquet of 3 parts is not as written"):
+    with pytest.raises(SchemaError, match=r"part-00001\.parquet of 3 files is not as written"):
         _writer(tmp_path / "out", resume=True)
 
 
@@ -472,6 +477,64 @@ def test_a_part_damaged_while_the_run_was_down_is_written_again(tmp_path: Path, 
     _score(tmp_path / "out", predictions, resume=True)
     _score(tmp_path / "whole", predictions)
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_part_that_was_harmed_while_others_were_written_is_not_published(
+    tmp_path: Path, predictions: Make, harm: Callable[[Path], object]
+) -> None:
+    with _writer(tmp_path / "out") as batch:
+        for index in (0, 1, 2):
+            batch.write_part(index, part(predictions(*PARTS[index])))
+        harm(staging_of(tmp_path / "out") / "whole" / "part-00001.parquet")
+        with pytest.raises(PipelineError, match=r"part-00001\.parquet is no longer as written.*--resume"):
+            batch.finish(3)
+    assert not (tmp_path / "out").exists()
+
+    _score(tmp_path / "out", predictions, resume=True)
+    _score(tmp_path / "whole", predictions)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
+
+
+def _of_another_group(waiting: Path) -> None:
+    os.chown(waiting, -1, 0)
+    waiting.chmod(0o777)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (_of_another_group, "of a group that this user cannot give"),
+        (lambda waiting: waiting.chmod(0o555), "may not be"),
+    ],
+)
+def test_a_waiting_folder_that_cannot_be_replaced_alike_is_refused_at_once(
+    prepare: Callable[[Path], object], words: str
+) -> None:
+    home = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to others
+    out = home / "out"
+    out.mkdir()
+    for place in (home, out):
+        os.chown(place, NOBODY, NOBODY)
+    prepare(out)
+    code = f"""
+import os, sys
+from pathlib import Path
+from pipeline.errors import ConfigError
+from pipeline.store import BatchWriter
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+try:
+    BatchWriter(Path(sys.argv[1]), identity={{}}, decisions_per_part=5)
+except ConfigError as problem:
+    print(problem)
+"""
+    told = subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT, capture_output=True, text=True, check=True)
+    left = [path.name for path in home.iterdir()]
+    shutil.rmtree(home)
+
+    assert words in told.stdout
+    assert left == ["out"]
 
 
 def test_a_disk_that_keeps_other_bytes_is_noticed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, LockedError
+from pipeline.store.locks import acquire
 from pipeline.store.private_database import FOLDER, private_database, remove_folders_of_the_dead
 
 SPILLS = """
@@ -63,6 +65,25 @@ def test_the_tables_have_no_name_on_the_disk_and_the_folder_goes_with_the_databa
     connection.close()
     del connection
     assert not folder.exists()
+
+
+def test_a_folder_that_another_start_took_for_a_dead_one_is_left_to_it(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+
+    def slow(path: Path) -> int:
+        if not taken:  # between making the folder and locking it, somebody else tidies up
+            taken.append(path.parent)
+            shutil.rmtree(path.parent)
+            raise LockedError("taken")
+        return acquire(path)
+
+    monkeypatch.setattr("pipeline.store.private_database.acquire", slow)
+    database = private_database()
+
+    assert database.execute("select 1").fetchall() == [(1,)]
+    assert not taken[0].exists()
 
 
 def test_a_folder_that_is_not_ours_or_has_no_owner_stays(
