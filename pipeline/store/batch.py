@@ -339,7 +339,8 @@ class BatchWriter:
 
     def _refuse_lost(self) -> None:
         """Refuse to publish where a part has gone or changed its size since it was written."""
-        there = {entry.name: entry.stat().st_size for entry in self._whole.iterdir()}
+        with reported_by(self._whole):
+            there = {entry.name: entry.stat().st_size for entry in self._whole.iterdir()}
         lost = sorted(name for name, noted in self._parts.items() if there.get(name) != noted["bytes"])
         if lost:
             raise PipelineError(

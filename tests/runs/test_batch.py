@@ -190,26 +190,27 @@ def test_a_worker_refuses_another_model_than_the_run_began_with(journey: Journey
         scoring.adviser()
 
 
+def ending(processes: int, how: Callable[[Any], tuple[Callable[[Any], Any], Any]]) -> dict[Any, Any]:
+    """Start processes that end as they are told to, in place of workers; `how` gives what runs, and on what."""
+    context, started = get_context("spawn"), {}
+    for _ in range(processes):
+        here, there = context.Pipe()
+        end, given = how(there)
+        process = context.Process(target=end, args=(given,))
+        process.start()
+        there.close()
+        started[here] = process
+    return started
+
+
 @pytest.mark.parametrize(
     ("end", "given", "said"), [(os._exit, 3, "exit code 3"), (signal.raise_signal, signal.SIGKILL, "signal SIGKILL")]
 )
 def test_a_worker_that_dies_is_told_and_the_batch_goes_on(
     scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Any, given: int, said: str
 ) -> None:
-    context = get_context("spawn")
-
-    def dying(_scoring: Scoring, processes: int) -> dict[Any, Any]:
-        started = {}
-        for _ in range(processes):
-            here, there = context.Pipe()
-            process = context.Process(target=end, args=(given,))
-            process.start()
-            there.close()
-            started[here] = process
-        return started
-
     with monkeypatch.context() as patched:
-        patched.setattr(workers, "_started", dying)
+        patched.setattr(workers, "_started", lambda _, processes: ending(processes, lambda _there: (end, given)))
         with pytest.raises(PipelineError, match=f"ended early .{said}.*--resume"):
             scored(tmp_path / "out", processes=2)
     scored(tmp_path / "out", resume=True)
@@ -227,19 +228,7 @@ def cut(connection: Any) -> None:
 def test_a_worker_that_dies_while_it_hands_over_a_part_is_told(
     scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = get_context("spawn")
-
-    def dying(_scoring: Scoring, processes: int) -> dict[Any, Any]:
-        started = {}
-        for _ in range(processes):
-            here, there = context.Pipe()
-            process = context.Process(target=cut, args=(there,))
-            process.start()
-            there.close()
-            started[here] = process
-        return started
-
-    monkeypatch.setattr(workers, "_started", dying)
+    monkeypatch.setattr(workers, "_started", lambda _, processes: ending(processes, lambda there: (cut, there)))
     with pytest.raises(PipelineError, match=r"ended early .signal SIGKILL.*--resume"):
         scored(tmp_path / "out", processes=2)
 

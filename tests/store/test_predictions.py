@@ -496,6 +496,15 @@ def test_a_part_that_was_harmed_while_others_were_written_is_not_published(
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
 
 
+def test_a_hidden_folder_that_has_gone_is_told(tmp_path: Path, predictions: Make) -> None:
+    with _writer(tmp_path / "out") as batch:
+        batch.write_part(0, part(predictions("d1")))
+        shutil.rmtree(staging_of(tmp_path / "out") / "whole")
+        with pytest.raises(PipelineError, match=r"\.out\.unfinished/whole: could not be written"):
+            batch.finish(1)
+    assert not (tmp_path / "out").exists()
+
+
 def _of_another_group(waiting: Path) -> None:
     os.chown(waiting, -1, 0)
     waiting.chmod(0o777)
