@@ -20,8 +20,10 @@ BOTH = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]  # 128 and the number of th
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Put back what pytest does on a signal."""
+    """Let signals be heard, as a background job does not and its children inherit; put back what pytest does on one."""
     kept = {number: signal.getsignal(number) for number, _ in BOTH}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -50,7 +52,6 @@ def test_a_signal_ends_in_its_code_and_one_line(
     code: int,
     ends: Callable[[signal.Signals], None],
 ) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(cli, "app", lambda: ends(number))
     with pytest.raises(SystemExit) as ended:
         cli.main()
